@@ -1,0 +1,29 @@
+"""What every test gets: an environment without any configuration of the person who runs it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: no example has a deadline of its own.
+settings.register_profile("clinvk", deadline=None)
+settings.load_profile("clinvk")
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_from_outside(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in os.environ:
+        if name.startswith("CLINVK_") and not name.startswith("CLINVK_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CLINVK_HOME", str(tmp_path_factory.mktemp("clinvk-home")))
+
+
+@pytest.fixture
+def clinvk_home() -> Path:
+    """The empty directory that stands for `~/.clinvk` in this test and its processes."""
+    return Path(os.environ["CLINVK_HOME"])
