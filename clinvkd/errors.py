@@ -1,0 +1,180 @@
+"""Every failure clinvk reports, as one hierarchy.
+
+    ClinvkError                      status  code
+      InvalidRequest                 400     invalid_request
+        BackendRefused               400     backend_refused
+      Unauthorized                   401     unauthorized
+      Forbidden                      403     forbidden
+      NotFound                       404     not_found
+      MethodNotAllowed               405     method_not_allowed
+      PayloadTooLarge                413     payload_too_large
+      UnsupportedMediaType           415     unsupported_media_type
+      RateLimited                    429     rate_limited
+      InternalError                  500     internal_error
+        BackendError                 500     backend_error
+      BackendUnavailable             503     backend_unavailable
+        AgentExited                  503     agent_exited
+        ShuttingDown                 503     shutting_down
+      StoreUnavailable               503     store_unavailable
+      TurnTimeout                    504     turn_timeout
+    ConfigError                      start-up only; the command line prints it
+
+An error carries its HTTP status and its stable code as class attributes, and per instance the
+message for the caller, the request field it is about, and when to try again.
+Dialects turn them into their own envelope; nothing here knows HTTP beyond the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ClinvkError(Exception):
+    """A failure with a message that may be shown to the caller.
+
+    Attributes:
+        message: what went wrong and what to do about it; never contains secrets or traces.
+        param: path of the request field at fault (``workdir``, ``messages[2].role``), or None.
+        retry_after: whole seconds after which the same request may succeed, or None.
+        details: machine-readable members that a dialect adds to its error, or None.
+    """
+
+    status = 500
+    code = "internal_error"
+    type = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.details = details
+
+
+class InvalidRequest(ClinvkError):
+    """The request cannot be served as it was written."""
+
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class BackendRefused(InvalidRequest):
+    """The agent, or the provider behind it, refused this request: sending it again is useless."""
+
+    code = "backend_refused"
+
+
+class Unauthorized(ClinvkError):
+    """No valid credential came with the request."""
+
+    status = 401
+    code = "unauthorized"
+    type = "authentication_error"
+
+
+class Forbidden(ClinvkError):
+    """Policy refuses it: a workdir, a Host or an Origin that is not allowed."""
+
+    status = 403
+    code = "forbidden"
+    type = "permission_error"
+
+
+class NotFound(ClinvkError):
+    """No such route, backend or session."""
+
+    status = 404
+    code = "not_found"
+    type = "not_found_error"
+
+
+class MethodNotAllowed(ClinvkError):
+    """The route exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+    type = "invalid_request_error"
+
+
+class PayloadTooLarge(ClinvkError):
+    """The body is over ``server.max_request_body_bytes``."""
+
+    status = 413
+    code = "payload_too_large"
+    type = "invalid_request_error"
+
+
+class UnsupportedMediaType(ClinvkError):
+    """The body is not declared as JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+    type = "invalid_request_error"
+
+
+class RateLimited(ClinvkError):
+    """Too many requests, by our limit or by the provider's."""
+
+    status = 429
+    code = "rate_limited"
+    type = "rate_limit_error"
+
+
+class InternalError(ClinvkError):
+    """A defect of clinvk; the trace is in the log under the request id."""
+
+
+class BackendError(InternalError):
+    """The agent reported a failure of its own or of its provider."""
+
+    code = "backend_error"
+    type = "backend_error"
+
+
+class BackendUnavailable(ClinvkError):
+    """The backend cannot take the request now: not installed, not logged in, full, or down."""
+
+    status = 503
+    code = "backend_unavailable"
+    type = "unavailable_error"
+
+
+class AgentExited(BackendUnavailable):
+    """The agent's process ended in the middle of the turn."""
+
+    code = "agent_exited"
+
+
+class ShuttingDown(BackendUnavailable):
+    """The daemon is stopping and takes no new work."""
+
+    code = "shutting_down"
+
+
+class StoreUnavailable(ClinvkError):
+    """What is kept on disk cannot be read or written now: read-only, full, locked or damaged."""
+
+    status = 503
+    code = "store_unavailable"
+    type = "unavailable_error"
+
+
+class TurnTimeout(ClinvkError):
+    """A turn went over its first-byte, idle or total budget."""
+
+    status = 504
+    code = "turn_timeout"
+    type = "timeout_error"
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; the text names each key, what was given and what is allowed."""
