@@ -1,0 +1,120 @@
+"""How ACP agents are started: what only their environment and files can tell them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic_core import to_json
+
+from ...config import Backend
+from ...prompt import Prompt
+from ..base import Json, Launch
+from . import gemini as gemini
+from .quirks import Quirks
+
+RETRY_NOTICE: Final = "_clinvk/retry"
+"""Notification by which our plugin in opencode tells that the provider failed."""
+
+_PLAIN_SYSTEM: Final = "You are a helpful assistant."
+"""System prompt of chats without one, for agents that would otherwise bring their own, long one."""
+
+_OPENCODE_PLUGIN: Final = """\
+export const ClinvkRetries = async () => ({
+  event: async ({ event }) => {
+    const status = event.type === "session.status" && event.properties.status
+    if (status && status.type === "retry") {
+      const params = { sessionId: event.properties.sessionID, message: status.message }
+      const notice = { jsonrpc: "2.0", method: "_clinvk/retry", params }
+      process.stdout.write(JSON.stringify(notice) + "\\n")
+    }
+  },
+})
+"""
+
+_QWEN_TOOLS: Final = (
+    "agent", "artifact", "ask_user_question", "create_sub_session", "cron_create", "cron_delete",
+    "cron_list", "enter_plan_mode", "enter_worktree", "exec", "exit_plan_mode", "exit_worktree",
+    "get_goal", "image_gen", "list_agents", "loop_wakeup", "lsp", "monitor", "notebook_edit",
+    "read_mcp_resource", "record_artifact", "record_source", "report_findings", "save_memory",
+    "send_message", "skill", "structured_output", "task_create", "task_list", "task_stop",
+    "task_update", "team_create", "team_delete", "todo_write", "tool_call", "tool_search",
+    "update_goal", "web_fetch", "web_search", "workflow", "zoom_image",
+)  # fmt: skip
+
+_QWEN_CHAT: Final[Json] = {
+    # The first names no tool that there is; newer ones it does not reach, but the second does.
+    "tools": {"core": ["clinvk-no-tool"], "disabled": list(_QWEN_TOOLS)},
+    "memory": {"enableManagedAutoMemory": False, "enableManagedAutoDream": False},
+    "ui": {"enableFollowupSuggestions": False},
+    "model": {"generationConfig": {"maxRetries": 0}},
+    "privacy": {"usageStatisticsEnabled": False},
+}
+
+
+def launch_of(backend: Backend, quirks: Quirks, prompt: Prompt) -> Launch:
+    """How an agent of `backend` that can serve `prompt` is started."""
+    match quirks.launcher:
+        case "gemini":
+            return gemini.launch(backend, prompt)
+        case "opencode":
+            return _opencode(backend, prompt)
+        case "qwen":
+            return _qwen(backend, prompt)
+        case "plain":
+            return Launch(argv=(*backend.command, *backend.extra_flags))
+
+
+def _opencode(backend: Backend, prompt: Prompt) -> Launch:
+    """Its configuration comes inline, over the files'; its conversations go to a private file.
+
+    It retries a broken stream from the start, on and on, and says so only to plugins: so it gets
+    one that tells us, before any text is repeated.
+    """
+    permissions = prompt.permissions
+    config: Json = {
+        "autoupdate": False,
+        "share": "disabled",
+        "plugin": ["file://{scratch}/opencode-retries.js"],
+    }
+    environment = {"OPENCODE_DB": "{scratch}/opencode.db"}
+    if not permissions.tools:
+        config["tools"] = {"*": False}
+        config["agent"] = {
+            "build": {"prompt": prompt.system or _PLAIN_SYSTEM},
+            "title": {"disable": True},
+        }
+        environment["OPENCODE_DISABLE_CLAUDE_CODE"] = "1"
+        # Before it loads a plugin it installs packages into the user's folder, and waits for that.
+        environment["npm_config_offline"] = "true"
+    elif prompt.system is not None:
+        config["agent"] = {"build": {"prompt": prompt.system}}
+    if permissions.tools and (permissions.approval, permissions.sandbox) != ("default", "default"):
+        # It runs everything unasked otherwise; what it asks is answered from the permissions.
+        config["permission"] = {"*": "ask"}
+    if not permissions.trusted:
+        environment["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
+    environment["OPENCODE_CONFIG_CONTENT"] = to_json(config).decode()
+    return Launch(
+        argv=(*backend.command, *backend.extra_flags),
+        environment=tuple(sorted(environment.items())),
+        files=(("opencode-retries.js", _OPENCODE_PLUGIN),),
+    )
+
+
+def _qwen(backend: Backend, prompt: Prompt) -> Launch:
+    """Chats run in a folder with settings of ours; conversations go to a private folder."""
+    environment = {
+        "QWEN_CODE_NO_RELAUNCH": "true",
+        "QWEN_RUNTIME_DIR": "{scratch}/qwen",
+    }
+    files: dict[str, str] = {}
+    if not prompt.permissions.tools:
+        files["work/.qwen/settings.json"] = to_json(_QWEN_CHAT).decode()
+    if not prompt.permissions.tools or prompt.system is not None:
+        environment["QWEN_SYSTEM_MD"] = "{scratch}/system.md"
+        files["system.md"] = prompt.system or _PLAIN_SYSTEM
+    return Launch(
+        argv=(*backend.command, *backend.extra_flags),
+        environment=tuple(sorted(environment.items())),
+        files=tuple(sorted(files.items())),
+    )

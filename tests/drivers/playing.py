@@ -1,0 +1,71 @@
+"""Plays exchanges against recorded messages, without an event loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from clinvkd.drivers.base import RECEIVE, Exchange, Json, Send, WriteFile
+from clinvkd.events import Event
+
+TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Played:
+    """What an exchange did with the messages it was given.
+
+    Attributes:
+        sent: messages it wrote, in order.
+        events: what it told the caller, in order.
+        files: files it wanted written.
+        finished: False when it still waits for a message.
+        result: what it returned.
+    """
+
+    sent: list[Json] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    files: list[WriteFile] = field(default_factory=list)
+    finished: bool = False
+    result: Any = None
+
+
+def play(exchange: Exchange[_T], incoming: Iterable[Json] = ()) -> Played:
+    """Play `exchange` to its end or until `incoming` runs out. Its own errors pass through."""
+    played = Played()
+    continue_play(exchange, played, None, iter(incoming))
+    return played
+
+
+def continue_play(
+    exchange: Exchange[_T], played: Played, value: Json | None, incoming: Iterator[Json]
+) -> None:
+    """Step an exchange that waits, giving it `value` and then what `incoming` has."""
+    while True:
+        try:
+            step = exchange.send(value)
+        except StopIteration as stop:
+            played.finished, played.result = True, stop.value
+            return
+        value = None
+        if step is RECEIVE:
+            try:
+                value = next(incoming)
+            except StopIteration:
+                return
+        elif isinstance(step, Send):
+            played.sent.append(step.message)
+        elif isinstance(step, WriteFile):
+            played.files.append(step)
+        else:
+            played.events.append(step)
+
+
+def lines(path: Path) -> list[Any]:
+    """The JSON values of a transcript, one a line."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
