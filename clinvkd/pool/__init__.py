@@ -1,0 +1,23 @@
+"""Warm agents: processes, the conversations in them, and the turns that run there."""
+
+from __future__ import annotations
+
+from .agent import Agent, House, State
+from .background import Background
+from .keeper import keep
+from .pool import Figures, Pool
+from .process import Spawner
+from .turn import Turn, Way
+
+__all__ = [
+    "Agent",
+    "Background",
+    "Figures",
+    "House",
+    "Pool",
+    "Spawner",
+    "State",
+    "Turn",
+    "Way",
+    "keep",
+]

@@ -1,0 +1,170 @@
+"""A turn: one prompt running in one conversation, as its caller sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import BackendError, ClinvkError, TurnTimeout
+from ..events import Completed, Event, Opened, Progress, TextDelta
+from ..prompt import Message, Prompt, Text
+from ..shaping import Shaper
+from .agent import Conversation
+from .play import Play
+
+
+class Way(enum.StrEnum):
+    """How a turn found its conversation; see `Pool`."""
+
+    CONTINUE = "continue"
+    SEED = "seed"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Limits of one turn, in seconds.
+
+    Attributes:
+        first: until the first text, thinking or tool use.
+        idle: without any sign of life from the agent.
+        total: for the whole turn.
+    """
+
+    first: float
+    idle: float
+    total: float
+
+
+class Turn:
+    """The events of one turn, in lists: all that came in one read of the agent's output.
+
+    Iterating ends after the list whose last event is `Completed`, or raises a `ClinvkError`;
+    only after every event before the failure was given.
+
+    Attributes:
+        prompt: what was asked.
+        way: how the conversation was found.
+        started: `time.monotonic()` of the begin.
+        completed: the last event once it has come, else None.
+        agent_session_id: the agent's own id of the conversation once told, else None.
+        when_completed: called once, after the last event has come and before it is given to the
+            caller: who answers it at once must find the conversation parked and recorded.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        play: Play,
+        prompt: Prompt,
+        way: Way,
+        budgets: Budgets,
+        shaper: Shaper | None = None,
+    ) -> None:
+        self.conversation = conversation
+        self.prompt = prompt
+        self.way = way
+        self.started = time.monotonic()
+        self.completed: Completed | None = None
+        self.agent_session_id: str | None = None
+        self.when_completed: list[Callable[[], None]] = []
+        self._play = play
+        self._shaper = shaper
+        self._text: list[str] = []
+        self._first_seen = False
+        self._budgets = budgets
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch()
+
+    def __aiter__(self) -> Turn:
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        if self.completed is not None:
+            raise StopAsyncIteration
+        events = await self._batch()
+        for event in events:
+            if type(event) is TextDelta:
+                self._text.append(event.text)
+                self._first_seen = True
+            else:
+                self._note(event)
+        if type(events[-1]) is Completed:
+            for act in self.when_completed:
+                act()
+        return events
+
+    async def _batch(self) -> list[Event]:
+        while True:
+            events = await self._play.batch()
+            if not events:
+                raise BackendError("the agent ended the turn without an end of its answer")
+            self.conversation.taken()
+            if self._shaper is None:
+                return events
+            if shaped := self._shaper.feed(events):
+                return shaped
+
+    @property
+    def reply(self) -> Message:
+        """The assistant's message so far, in canonical form."""
+        return Message("assistant", (Text("".join(self._text)),))
+
+    @property
+    def cut(self) -> bool:
+        """Whether the caller got less than the agent said: its history is then another."""
+        return self._shaper is not None and self._shaper.cut
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self.started
+
+    @property
+    def running(self) -> bool:
+        """Whether the agent is still at it."""
+        return not self._play.ended
+
+    def give_up(self, error: ClinvkError) -> None:
+        """Make the caller's next read raise `error`, e.g. because the daemon stops."""
+        self._play.give_up(error)
+
+    def stop_watching(self) -> None:
+        """The caller is done with it: no budget applies any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Completed():
+                self.completed = event
+            case Opened(agent_session_id=str(name)):
+                self.agent_session_id = name
+            case Opened() | Progress():
+                pass
+            case _:
+                self._first_seen = True
+
+    def _watch(self) -> None:
+        """Look when the next budget would run out; one timer per turn, none per event."""
+        now = time.monotonic()
+        budgets = self._budgets
+        # An agent that is not read, or whose first answer is not taken, is not to blame.
+        alive = now if self.conversation.paused else self._play.progress
+        limits = [
+            (self.started + budgets.total, f"the turn took longer than {budgets.total:g} s"),
+            (alive + budgets.idle, f"the agent gave no sign of life for {budgets.idle:g} s"),
+        ]
+        if not self._first_seen and not self._play.backlog:
+            text = f"the agent gave no answer within {budgets.first:g} s"
+            limits.append((self.started + budgets.first, text))
+        when, reason = min(limits)
+        if when <= now:
+            self._timer = None
+            self.give_up(TurnTimeout(f"backend {self.prompt.backend!r}: {reason}"))
+        else:
+            self._timer = asyncio.get_running_loop().call_later(when - now + 0.005, self._watch)
