@@ -1,0 +1,22 @@
+"""The HTTP APIs: one dialect each over the same turns."""
+
+from __future__ import annotations
+
+from .anthropic import AnthropicDialect
+from .dialect import Dialect
+from .meta import MetaDialect
+from .native import NativeDialect
+from .openai import OpenAIDialect
+
+DIALECTS: tuple[type[Dialect], ...] = (
+    NativeDialect,
+    OpenAIDialect,
+    AnthropicDialect,
+    MetaDialect,
+)
+"""In the order in which their prefixes are tried; the last one takes everything."""
+
+
+def dialect_of(path: str) -> type[Dialect]:
+    """The dialect whose errors a path is answered with, known or not."""
+    return next(dialect for dialect in DIALECTS if path.startswith(dialect.prefix))

@@ -1,0 +1,112 @@
+"""``POST /messages`` and ``POST /messages/count_tokens``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from pydantic_core import to_json
+
+from ...engine import Engine
+from ...intake import Approved
+from ...models import Choice
+from ...pool import Turn
+from ...prompt import Document, Image, Message, Text, Thinking, ToolResult, ToolUse
+from ...shaping import BYTES_PER_TOKEN
+from ..dialect import IGNORED
+from ..endpoint import ENGINE, body_of, endpoint
+from ..media import fetch_images
+from ..stream import stream
+from . import threads
+from .content import decode, image_references, system_of
+from .encoder import MessageEncoder
+from .models import CountRequest, MessagesRequest
+from .narration import Narration, Told
+from .wire import NAMES
+
+ESTIMATED = "X-Clinvk-Estimated"
+"""Response header with the names of figures that are estimates."""
+
+IMAGE_TOKENS = 1_600
+"""What an image counts for in an estimate: about the most the Messages API charges for one."""
+
+
+@endpoint("POST", "/messages", body=MessagesRequest, summary="Create a message.")
+async def messages(request: web.Request) -> web.StreamResponse:
+    """Answer a conversation, whole or streamed."""
+    engine = request.app[ENGINE]
+    body = body_of(request, MessagesRequest)
+    choice = engine.models.resolve(body.model)
+    await fetch_images(image_references(body.messages), engine.settings.media)
+    before = await threads.before(engine, body)
+    approved = await engine.approve(body.asked(choice, before.messages, before.system))
+    headers = _headers(approved, body, choice)
+    prompt = approved.prompt
+    narration = Narration(
+        body.model,
+        thinking=body.wants_thinking,
+        input_tokens=estimate(prompt.system, prompt.messages),
+    )
+    async with engine.turn(prompt) as turn:
+        batches = _told(engine, body, narration, turn)
+        if body.stream:
+            encoder = MessageEncoder()
+            return await stream(
+                request, batches, encoder, server=engine.settings.server, headers=headers
+            )
+        async for _ in batches:
+            pass  # the narration gathers the message
+    return web.Response(
+        body=to_json(narration.message), content_type="application/json", headers=headers
+    )
+
+
+@endpoint("POST", "/messages/count_tokens", body=CountRequest, summary="Count a message's tokens.")
+async def count_tokens(request: web.Request) -> web.StreamResponse:
+    """An estimate: no agent counts without a request to its provider."""
+    body = body_of(request, CountRequest)
+    request.app[ENGINE].models.resolve(body.model)
+    tokens = estimate(system_of(body.system), decode(body.messages))
+    tokens += len(to_json(body.tools or "")) // BYTES_PER_TOKEN
+    return web.Response(
+        body=to_json({"input_tokens": tokens}),
+        content_type="application/json",
+        headers={ESTIMATED: "input_tokens"},
+    )
+
+
+async def _told(
+    engine: Engine, body: MessagesRequest, narration: Narration, turn: Turn
+) -> AsyncIterator[list[Told]]:
+    """What is told of a turn; a thread is kept before the caller can see its end."""
+    async for events in turn:
+        told = [part for event in events for part in narration.tell(event)]
+        if turn.completed is not None:
+            await threads.keep(engine, body, narration, turn)
+        yield told
+
+
+def estimate(system: str | None, history: tuple[Message, ...]) -> int:
+    """About how many tokens a conversation has; at least 1."""
+    size = len((system or "").encode())
+    images = 0
+    for message in history:
+        for block in message.content:
+            match block:
+                case Text(text) | Document(data=text) | Thinking(text):
+                    size += len(text.encode())
+                case Image():
+                    images += 1
+                case ToolUse(input=value):
+                    size += len(to_json(value))
+                case ToolResult(content=content):
+                    images += sum(isinstance(part, Image) for part in content)
+                    size += sum(len(p.text.encode()) for p in content if isinstance(p, Text))
+    return max(1, size // BYTES_PER_TOKEN + images * IMAGE_TOKENS + 4 * len(history))
+
+
+def _headers(approved: Approved, body: MessagesRequest, choice: Choice) -> dict[str, str]:
+    names = ["model"] if choice.guessed else []
+    names += [NAMES.get(name, name) for name in approved.ignored]
+    names += body.unknown()
+    return {IGNORED: ", ".join(dict.fromkeys(names))} if names else {}

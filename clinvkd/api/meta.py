@@ -1,0 +1,102 @@
+"""What the daemon says of itself: ``/health``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from aiohttp import web
+from pydantic_core import to_json
+
+from .. import __version__
+from ..config import EMBEDDED
+from ..engine import BackendReport, Engine
+from ..errors import BackendUnavailable
+from .endpoint import ENGINE, Endpoint, endpoint
+from .native import NativeDialect
+
+
+@endpoint("GET", "/health", public=True, summary="Whether the daemon and its backends work.")
+async def health(request: web.Request) -> web.StreamResponse:
+    """Status, version, uptime, backends with what is wrong with them, pools and sessions."""
+    engine = request.app[ENGINE]
+    uptime = time.monotonic() - engine.started
+    reports = engine.report()
+    default, why, status = _default(engine)
+    body = {
+        "status": status if default is None else _status(engine, reports),
+        "version": __version__,
+        "uptime": _duration(int(uptime)),
+        "uptime_ms": int(uptime * 1000),
+        "default_backend": {"name": default, "reason": why},
+        "backends": [_backend(report) for report in reports],
+        "session_store": {"available": True, "session_count": len(engine.sessions)},
+        "store": _store(engine),
+    }
+    return web.Response(body=to_json(body), content_type="application/json")
+
+
+class MetaDialect(NativeDialect):
+    """Routes at the root; errors as in the native API."""
+
+    prefix = ""
+    endpoints: ClassVar[tuple[Endpoint, ...]] = (health,)
+
+
+def _store(engine: Engine) -> dict[str, Any]:
+    """What is kept on disk: whether it works, why not, and where a damaged file went."""
+    reason = engine.store.healthy()
+    set_aside = engine.store.set_aside
+    return {
+        "available": reason is None,
+        "reason": reason,
+        "set_aside": str(set_aside) if set_aside else None,
+    }
+
+
+def _default(engine: Engine) -> tuple[str | None, str, str]:
+    try:
+        name, why = engine.default_backend()
+    except BackendUnavailable as error:
+        return None, error.message, "unhealthy"
+    return name, why, "ok"
+
+
+def _status(engine: Engine, reports: list[BackendReport]) -> str:
+    """``degraded`` when the store or a backend is broken, or one is missing that was asked for.
+
+    An agent CLI that nobody installed and nobody configured is no fault of this machine.
+    """
+    if engine.store.healthy() is not None:
+        return "degraded"
+    wanted = engine.settings.configured_backends()
+    for report in reports:
+        if report.reason is None:
+            continue
+        if report.name in wanted or not report.reason.startswith("not installed"):
+            return "degraded"
+    return "ok"
+
+
+def _backend(report: BackendReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "driver": report.driver,
+        "embedded": report.name in EMBEDDED,
+        "available": report.reason is None,
+        "reason": report.reason,
+        "version": report.version,
+        "path": report.path,
+        "warnings": report.warnings,
+        "pool": asdict(report.figures),
+    }
+
+
+def _duration(seconds: int) -> str:
+    """``1h2m3s``, ``2m31s``, ``31s``."""
+    minutes, secs = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{secs}s"
+    return f"{minutes}m{secs}s" if minutes else f"{secs}s"

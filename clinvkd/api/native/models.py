@@ -1,0 +1,210 @@
+"""Bodies of the native API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ...errors import InvalidRequest
+from ...events import Usage
+from ...intake import Asked
+from ...prompt import Approval, Block, Image, Message, Sandbox, Text
+from ...sessions import Session
+
+Limit = Annotated[int, Field(ge=0, le=2**31 - 1)]
+OutputFormat = Literal["default", "text", "json", "stream-json"]
+
+
+_BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class TextPart(_Body):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImagePart(_Body):
+    """An image in the request itself."""
+
+    type: Literal["image"]
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+    data: Annotated[str, Field(min_length=1, pattern=_BASE64)]
+    """Standard base64."""
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+Content = str | list[Part]
+
+
+class HistoryMessage(_Body):
+    """An earlier message of the conversation."""
+
+    role: Literal["user", "assistant"]
+    content: Content
+
+
+class PromptRequest(_Body):
+    """One prompt to one agent."""
+
+    prompt: Content
+    """What the agent is asked: a text, or a list of text and image parts."""
+
+    backend: str | None = None
+    """Name of a configured backend; the default backend when left out."""
+
+    session_id: str | None = None
+    """Continue this session: on the agent that holds it, else on one that is given its history."""
+
+    messages: list[HistoryMessage] = Field(default_factory=list)
+    """Earlier messages, given to the agent natively before the prompt."""
+
+    model: str = ""
+    """The agent's name of a model, or fast, balanced, best; empty for the agent's default."""
+
+    workdir: str = ""
+    """Absolute path of the directory to work in; empty for a private empty one."""
+
+    approval_mode: Approval | Literal[""] = ""
+    """What happens when the agent would ask before it acts."""
+
+    sandbox_mode: Sandbox | Literal[""] = ""
+    """Where the agent may write."""
+
+    output_format: OutputFormat | Literal[""] = ""
+    """``stream-json`` streams; otherwise the answer is one JSON object."""
+
+    max_tokens: Limit = 0
+    """Most tokens of the answer; 0 for the agent's own limit."""
+
+    max_turns: Limit = 0
+    """Most rounds of the agent's own tool loop; 0 for the agent's own limit."""
+
+    system_prompt: str = ""
+    """Replaces the agent's own system prompt."""
+
+    verbose: bool = False
+    """Accepted for compatibility; the events already tell everything."""
+
+    dry_run: bool = False
+    """Answer with what would be started and sent; run nothing."""
+
+    ephemeral: bool = False
+    """Keep nothing of it."""
+
+    extra: list[str] = Field(default_factory=list)
+    """Further options as ``--name=value``, from the backend's allow-list."""
+
+    metadata: dict[str, str] = Field(default_factory=dict)
+    """Kept with the session."""
+
+    def asked(self, session: Session | None) -> Asked:
+        """The request free of this dialect; what it leaves open comes from the session.
+
+        Raises:
+            InvalidRequest: it brings a history of its own for a session that has one.
+        """
+        new = Message("user", _blocks(self.prompt))
+        if session is None:
+            history = tuple(Message(m.role, _blocks(m.content)) for m in self.messages)
+            return self._asked((*history, new), self.backend)
+        if self.messages:
+            raise InvalidRequest(
+                "messages cannot be given with session_id: the session holds the history",
+                param="messages",
+            )
+        before = session.prompt
+        same_backend = self.backend in (None, before.backend)
+        approval, sandbox = before.permissions.approval, before.permissions.sandbox
+        asked = self._asked((*session.messages, new), self.backend or before.backend)
+        workdir = str(before.workdir) if before.workdir else None
+        return Asked(
+            messages=asked.messages,
+            backend=asked.backend,
+            model=asked.model or (before.model if same_backend else None),
+            system=asked.system or before.system,
+            workdir=asked.workdir or workdir,
+            # On another backend `default` would replace what is configured for that one.
+            approval=asked.approval
+            or (approval if same_backend or approval != "default" else None),
+            sandbox=asked.sandbox or (sandbox if same_backend or sandbox != "default" else None),
+            max_tokens=asked.max_tokens,
+            max_turns=asked.max_turns,
+            extra=asked.extra,
+            ephemeral=asked.ephemeral,
+        )
+
+    def _asked(self, messages: tuple[Message, ...], backend: str | None) -> Asked:
+        return Asked(
+            messages=messages,
+            backend=backend,
+            model=self.model or None,
+            system=self.system_prompt or None,
+            workdir=self.workdir or None,
+            approval=self.approval_mode or None,
+            sandbox=self.sandbox_mode or None,
+            max_tokens=self.max_tokens or None,
+            max_turns=self.max_turns or None,
+            extra=tuple(self.extra),
+            ephemeral=self.ephemeral,
+        )
+
+
+class PromptAnswer(_Body):
+    """The whole answer of an agent; members without a value are left out."""
+
+    session_id: str | None = None
+    backend: str
+    model: str | None = None
+    exit_code: int = 0
+    duration_ms: int
+    output: str
+    stop_reason: str | None = None
+    token_usage: dict[str, int] | None = None
+    cost_usd: float | None = None
+    agent_session_id: str | None = None
+
+
+class DryRunAnswer(_Body):
+    """What would be done."""
+
+    backend: str
+    dry_run: Literal[True] = True
+    exit_code: int = 0
+    duration_ms: int = 0
+    output: str
+    command: list[str]
+    """The command line of the agent's process."""
+    workdir: str
+    """Where it would run."""
+    lines: list[dict[str, JsonValue]]
+    """The protocol messages that would be written to its stdin, in order."""
+
+
+def usage_content(usage: Usage) -> dict[str, int]:
+    """Token counts as the native API tells them; zero details are left out."""
+    content: dict[str, Any] = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    details = {
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    return content | {name: count for name, count in details.items() if count}
+
+
+def _blocks(content: Content) -> tuple[Block, ...]:
+    if isinstance(content, str):
+        return (Text(content),)
+    return tuple(
+        Text(part.text) if isinstance(part, TextPart) else Image(part.media_type, part.data)
+        for part in content
+    )

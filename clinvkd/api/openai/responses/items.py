@@ -1,0 +1,180 @@
+"""Input items of the Responses API: as canonical history, and as they are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, Literal
+
+from ....errors import InvalidRequest
+from ....prompt import Block, Image, Message, Role, Text, ToolResult, ToolUse
+from ...media import Reference
+from ..chat_models import Wire
+from ..content import arguments_of, image_of
+from ..wire import new_id
+
+
+class Item(Wire):
+    """An input item; which members it has depends on its type."""
+
+    type: str | None = None
+    role: Literal["user", "assistant", "system", "developer"] | None = None
+    content: str | list[dict[str, Any]] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: str | list[dict[str, Any]] | None = None
+
+
+Input = str | list[Item]
+
+_UNCHANGED = ("reasoning",)  # what agents do not take back, and the answer does not depend on
+
+
+def decode(
+    given: Input | None, before: tuple[Message, ...]
+) -> tuple[list[str], tuple[Message, ...]]:
+    """System texts at the beginning of a conversation, and the messages of an input.
+
+    Args:
+        before: the messages that the input continues.
+
+    Raises:
+        InvalidRequest: naming the item.
+    """
+    if isinstance(given, str):
+        return [], (Message("user", (Text(given),)),) if given else ()
+    system: list[str] = []
+    messages: list[Message] = []
+    calls = set(_calls(before))
+    for index, item in enumerate(given or []):
+        where = f"input[{index}]"
+        if item.type in _UNCHANGED:
+            continue
+        if item.role in ("system", "developer"):
+            text = _text_only(item, where)
+            if not messages and not before:
+                system.append(text)
+                continue
+            role: Role = "user"
+            blocks: tuple[Block, ...] = (
+                Text(f"<system-reminder>\n{text}\n</system-reminder>\n\n"),
+            )
+        else:
+            role, blocks = _decode(item, where)
+            _check_results(blocks, calls, where)
+            calls.update(block.id for block in blocks if isinstance(block, ToolUse))
+        if messages and messages[-1].role == role:
+            blocks = (*messages.pop().content, *blocks)
+        if blocks:
+            messages.append(Message(role, blocks))
+    return system, tuple(messages)
+
+
+def listed(given: Input | None) -> list[dict[str, Any]]:
+    """The input as items with ids, oldest first."""
+    if isinstance(given, str):
+        part = {"type": "input_text", "text": given}
+        return [_message_item("user", [part])]
+    items = []
+    for item in given or []:
+        raw = item.model_dump(exclude_unset=True)
+        if item.role is not None:
+            content = item.content
+            if isinstance(content, str):
+                kind = "output_text" if item.role == "assistant" else "input_text"
+                content = [{"type": kind, "text": content}]
+            raw = {**_message_item(item.role, content or []), **_id_of(raw)}
+        items.append({**raw, "id": new_id("item_"), **_id_of(raw)})
+    return items
+
+
+def image_references(given: Input | None) -> Iterator[Reference]:
+    """Where the items name images by their URLs."""
+    for index, item in enumerate(given if isinstance(given, list) else ()):
+        for member in ("content", "output"):
+            parts = getattr(item, member)
+            for number, part in enumerate(parts if isinstance(parts, list) else ()):
+                match part:
+                    case {"type": "input_image", "image_url": str(url)}:
+                        where = f"input[{index}].{member}[{number}].image_url"
+                        yield Reference(url, where, partial(part.__setitem__, "image_url"))
+
+
+def _calls(messages: Iterable[Message]) -> Iterator[str]:
+    for message in messages:
+        yield from (block.id for block in message.content if isinstance(block, ToolUse))
+
+
+def _check_results(blocks: tuple[Block, ...], calls: set[str], where: str) -> None:
+    for block in blocks:
+        if isinstance(block, ToolResult) and block.tool_use_id not in calls:
+            raise InvalidRequest(
+                f"No tool call found for function call output with call_id {block.tool_use_id!r}.",
+                param=where,
+            )
+
+
+def _message_item(role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": new_id("msg_"),
+        "type": "message",
+        "status": "completed",
+        "role": role,
+        "content": content,
+    }
+
+
+def _id_of(raw: dict[str, Any]) -> dict[str, Any]:
+    return {"id": raw["id"]} if isinstance(raw.get("id"), str) else {}
+
+
+def _decode(item: Item, where: str) -> tuple[Role, tuple[Block, ...]]:
+    match item:
+        case Item(role="assistant" | "user" as role):
+            return role, _parts(item.content, f"{where}.content")
+        case Item(type="function_call", call_id=str(call), name=str(name)):
+            return "assistant", (ToolUse(call, name, arguments_of(item.arguments or "")),)
+        case Item(type="function_call_output", call_id=str(call)):
+            blocks = _parts(item.output, f"{where}.output")
+            content = tuple(block for block in blocks if isinstance(block, Text | Image))
+            return "user", (ToolResult(call, content),)
+    reasons = {
+        "item_reference": "items cannot be referred to; send them, or previous_response_id",
+        "message": "role is required",
+        None: "role or type is required",
+    }
+    reason = reasons.get(item.type, f"items of type {str(item.type)[:40]!r} are not supported")
+    raise InvalidRequest(f"{where}: {reason}", param=where)
+
+
+def _parts(content: str | list[dict[str, Any]] | None, where: str) -> tuple[Block, ...]:
+    if isinstance(content, str):
+        return (Text(content),) if content else ()
+    return tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(content or []))
+
+
+def _part(part: dict[str, Any], where: str) -> Block:
+    match part:
+        case {"type": "input_text" | "output_text" | "text", "text": str(text)}:
+            return Text(text)
+        case {"type": "refusal", "refusal": str(text)}:
+            return Text(text)
+        case {"type": "input_image", "image_url": str(url)}:
+            return image_of(url, f"{where}.image_url")
+    kind = str(part.get("type"))[:40]
+    reasons = {
+        "input_image": "give the image as a data URL in image_url; there are no files",
+        "input_file": "no backend takes files",
+        "input_audio": "no backend takes audio",
+        "None": "type is required",
+    }
+    reason = reasons.get(kind, f"parts of type {kind!r} are not supported")
+    raise InvalidRequest(f"{where}: {reason}", param=where)
+
+
+def _text_only(item: Item, where: str) -> str:
+    blocks = _parts(item.content, f"{where}.content")
+    if any(not isinstance(block, Text) for block in blocks):
+        raise InvalidRequest(f"{where} may hold text only", param=where)
+    return "".join(block.text for block in blocks if isinstance(block, Text))

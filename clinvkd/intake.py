@@ -1,0 +1,287 @@
+"""Makes an approved `Prompt` of what a dialect decoded: defaults, names, options, policy.
+
+Every request of every dialect passes here before it can reach an agent.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from .config import Backend, BackendSettings, Settings
+from .drivers import DRIVERS
+from .drivers.base import Abilities
+from .errors import ConfigError, InvalidRequest, NotFound
+from .prompt import (
+    Approval,
+    Block,
+    Document,
+    Image,
+    Message,
+    OptionValue,
+    OutputSchema,
+    Permissions,
+    Prompt,
+    Sampling,
+    Sandbox,
+    Text,
+    Thinking,
+)
+from .workdir import WorkdirPolicy
+
+SHAPED = ("max_tokens",)
+"""What clinvk makes true by itself where the agent cannot."""
+
+_MODEL = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,255}")
+
+_ALIASES: Mapping[str, Mapping[str, str]] = {
+    "claude": {
+        "fast": "haiku", "quick": "haiku",
+        "balanced": "sonnet", "default": "sonnet",
+        "best": "opus", "powerful": "opus",
+    },
+    "codex": {
+        "fast": "gpt-4.1-mini", "quick": "gpt-4.1-mini",
+        "balanced": "gpt-5.2", "default": "gpt-5.2",
+        "best": "gpt-5-codex", "powerful": "gpt-5-codex",
+    },
+    "gemini": {
+        "fast": "gemini-2.5-flash", "quick": "gemini-2.5-flash",
+        "balanced": "gemini-2.5-pro", "default": "gemini-2.5-pro",
+        "best": "gemini-2.5-pro", "powerful": "gemini-2.5-pro",
+    },
+}  # fmt: skip
+"""Published names for a class of model, by backend; any other name passes unchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as it was asked, free of any dialect; None means the caller did not say.
+
+    Attributes:
+        messages: earlier messages and, last, the new user message.
+        chat: the agent's own tools are on only if the backend's configuration says `tools: on`.
+        field: name of the request's field that holds the new message, for errors.
+    """
+
+    messages: tuple[Message, ...]
+    backend: str | None = None
+    model: str | None = None
+    system: str | None = None
+    workdir: str | None = None
+    approval: Approval | None = None
+    sandbox: Sandbox | None = None
+    max_tokens: int | None = None
+    max_turns: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    output: OutputSchema | None = None
+    chat: bool = False
+    raw_events: bool = False
+    extra: tuple[str, ...] = ()
+    ephemeral: bool = False
+    client: str = ""
+    field: str = "prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A prompt that may run.
+
+    Attributes:
+        prompt: for the engine.
+        ignored: names of what was asked and this backend cannot honour, in order.
+    """
+
+    prompt: Prompt
+    ignored: tuple[str, ...] = field(default=())
+
+
+class Intake:
+    """The rules of one configuration.
+
+    Args:
+        settings: the configuration.
+        default_backend: gives the backend of a request that names none.
+    """
+
+    def __init__(self, settings: Settings, default_backend: Callable[[], str]) -> None:
+        self._settings = settings
+        self._default_backend = default_backend
+        self._workdirs = WorkdirPolicy(
+            settings.server.allowed_workdir_prefixes, settings.server.blocked_workdir_prefixes
+        )
+
+    def approve(self, asked: Asked) -> Approved:
+        """Check a request and complete it from the configuration. Blocking: looks at the disk.
+
+        Raises:
+            InvalidRequest, Forbidden, NotFound: with the field at fault.
+        """
+        name = self.backend_name(asked.backend)
+        section = self._settings.backends[name]
+        backend = Backend.of(name, section, self._settings.pool_of(name))
+        driver = DRIVERS[backend.driver]
+        abilities = driver.abilities_of(backend)
+        _check_messages(asked, name, abilities)
+        workdir = None if asked.workdir is None else self._workdirs.approve(asked.workdir)
+        flags = self._settings.unified_flags
+        system = asked.system or section.system_prompt or None
+        if system is not None and "\0" in system:
+            raise InvalidRequest("system_prompt holds a NUL character", param="system_prompt")
+        prompt = Prompt(
+            backend=name,
+            messages=asked.messages if abilities.messages_api else _plain(asked, name),
+            system=system,
+            model=_model(name, asked.model or section.model),
+            workdir=workdir,
+            permissions=self._permissions(asked, section),
+            max_tokens=asked.max_tokens or flags.max_tokens or None,
+            max_turns=asked.max_turns or flags.max_turns or None,
+            sampling=asked.sampling,
+            output=asked.output,
+            raw_events=asked.raw_events,
+            options=_options(asked.extra, name, abilities),
+            ephemeral=asked.ephemeral,
+            client=asked.client,
+        )
+        return Approved(prompt, _ignored(asked, driver.abilities_for(backend, prompt)))
+
+    def backend_name(self, asked: str | None) -> str:
+        """The enabled backend a request means.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        if asked is None:
+            return self._default_backend()
+        names = self._settings.enabled_backends()
+        if asked in names:
+            return asked
+        shown = asked[:80]
+        near = difflib.get_close_matches(shown, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise NotFound(
+            f"there is no backend {shown!r}; {hint}configured: {', '.join(names)}", param="backend"
+        )
+
+    def default_prompt(self, name: str) -> Prompt:
+        """A prompt as most callers of the backend send it, for spares.
+
+        Raises:
+            ConfigError: the backend's section holds what no prompt may hold.
+        """
+        asked = Asked(backend=name, messages=(Message("user", (Text("-"),)),))
+        try:
+            return self.approve(asked).prompt
+        except InvalidRequest as error:
+            raise ConfigError(f"backends.{name}.{error.param}: {error.message}") from None
+
+    def _permissions(self, asked: Asked, section: BackendSettings) -> Permissions:
+        flags = self._settings.unified_flags
+        approval = asked.approval or section.approval_mode or flags.approval_mode
+        sandbox = asked.sandbox or section.sandbox_mode or flags.sandbox_mode
+        tools = section.tools == "on"
+        if section.tools == "auto" and not asked.chat:
+            # Without a place to work and without a word about rights it is a conversation:
+            # it must not touch the disk by surprise, and it is far cheaper.
+            tools = asked.workdir is not None or (approval, sandbox) != ("default", "default")
+        return Permissions(
+            tools=tools,
+            approval=approval,
+            sandbox=sandbox,
+            allowed_tools=section.allowed_tools,
+            trusted=section.trusted,
+        )
+
+
+def _check_messages(asked: Asked, backend: str, abilities: Abilities) -> None:
+    if not asked.messages or asked.messages[-1].role != "user":
+        raise InvalidRequest("the last message must be the user's", param=asked.field)
+    last = asked.messages[-1]
+    if all(isinstance(block, Text) and not block.text.strip() for block in last.content):
+        raise InvalidRequest(f"{asked.field} is empty", param=asked.field)
+    for message in asked.messages:
+        where = asked.field if message is last else "messages"
+        if "\0" in message.text:
+            raise InvalidRequest(f"{where} holds a NUL character", param=where)
+        if not abilities.images and any(isinstance(block, Image) for block in message.content):
+            raise InvalidRequest(f"backend {backend!r} does not take images", param=where)
+
+
+def _plain(asked: Asked, backend: str) -> tuple[Message, ...]:
+    """The messages for an agent that knows text and images: reasoning is left out."""
+    return tuple(
+        Message(
+            message.role,
+            tuple(
+                _plain_block(block, asked.field, backend)
+                for block in message.content
+                if not isinstance(block, Thinking)
+            ),
+        )
+        for message in asked.messages
+    )
+
+
+def _plain_block(block: Block, field: str, backend: str) -> Block:
+    match block:
+        case Document("text/plain", text, title):
+            return Text(f"<document title={title or ''!r}>\n{text}\n</document>\n\n")
+        case Document():
+            raise InvalidRequest(f"backend {backend!r} does not take PDF documents", param=field)
+        case _:
+            return block
+
+
+def _model(backend: str, asked: str) -> str | None:
+    if not asked:
+        return None
+    if not _MODEL.fullmatch(asked):
+        raise InvalidRequest(
+            "model must be at most 256 characters without blanks, and not begin with '-'",
+            param="model",
+        )
+    return _ALIASES.get(backend, {}).get(asked, asked)
+
+
+def _options(
+    extra: tuple[str, ...], backend: str, abilities: Abilities
+) -> tuple[tuple[str, OptionValue], ...]:
+    """Read ``--name=value`` items by the backend's allow-list."""
+    allowed = abilities.options
+    options: dict[str, OptionValue] = {}
+    for index, item in enumerate(extra):
+        where = f"extra[{index}]"
+        name, equals, value = item.removeprefix("--").partition("=")
+        option = allowed.get(name) if item.startswith("--") else None
+        if option is None:
+            known = ", ".join(f"--{key} ({value.allowed})" for key, value in allowed.items())
+            raise InvalidRequest(
+                f"{where} {item[:80]!r} is not an option of backend {backend!r}; allowed: "
+                + (known or "none"),
+                param=where,
+            )
+        options[name] = option.parse(value if equals else None, where)
+    return tuple(sorted(options.items()))
+
+
+def _ignored(asked: Asked, abilities: Abilities) -> tuple[str, ...]:
+    given = {
+        "model": asked.model,
+        "system_prompt": asked.system,
+        "approval_mode": asked.approval if asked.approval != "default" else None,
+        "sandbox_mode": asked.sandbox if asked.sandbox != "default" else None,
+        "max_tokens": asked.max_tokens,
+        "max_turns": asked.max_turns,
+    }
+    ignored = [name for name, value in given.items() if value and name in abilities.ignores]
+    ignored += [
+        name
+        for name in ("temperature", "top_p", "top_k", "seed", "thinking_tokens", "effort")
+        if getattr(asked.sampling, name) is not None and name not in abilities.honours
+    ]
+    if asked.output is not None and "output" not in abilities.honours:
+        ignored.append("output")
+    return tuple(name for name in ignored if name not in SHAPED)
