@@ -1,0 +1,1 @@
+"""Measurements of clinvk, always side by side in one run and told as ratios: `make bench`."""

@@ -1,0 +1,44 @@
+"""`python -m benchmarks [first-text] [overhead] [stream] [idle] [--runs N] [--write]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import first_text, idle, overhead, streams
+from .report import Section, render, write
+
+BENCHES: dict[str, Callable[[Path, int], Awaitable[Section]]] = {
+    "first-text": first_text.measure,
+    "overhead": overhead.measure,
+    "stream": streams.measure,
+    "idle": idle.measure,
+}
+
+
+async def main() -> None:
+    """Run what was asked for, print it, and with `--write` keep it in the documentation."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], help="default: all")
+    parser.add_argument("--runs", type=int, default=9, help="runs of each case [9]")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    options = parser.parse_args()
+    sections = []
+    for name in options.benches or BENCHES:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            section = await BENCHES[name](Path(folder), options.runs)
+        print(render(section), flush=True)
+        sections.append(section)
+    if options.write:
+        today = datetime.now(UTC).date().isoformat()
+        machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+        write(sections, f"Measured on {today} with Python {platform.python_version()}, {machine}.")
+
+
+asyncio.run(main())
