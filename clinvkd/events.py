@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 StopReason: TypeAlias = Literal[
-    "end_turn", "max_tokens", "stop_sequence", "max_turns", "refusal", "interrupted"
+    "end_turn", "max_tokens", "stop_sequence", "tool_use", "max_turns", "refusal", "interrupted"
 ]
 
 
@@ -84,6 +84,34 @@ class ToolOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """The model begins to call one of the caller's tools; `name` is the caller's."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestArguments:
+    """The next piece of the JSON text of that call's arguments."""
+
+    id: str
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The call is complete: the caller is to run the tool and to bring the result.
+
+    After the last one the turn completes with `tool_use`.
+    """
+
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The agent is alive and says what it does: `stage` is a short stable word."""
 
@@ -130,6 +158,9 @@ Event: TypeAlias = (
     | ThinkingDelta
     | ToolCall
     | ToolOutput
+    | RequestStarted
+    | RequestArguments
+    | Request
     | Progress
     | TokenUsage
     | Completed

@@ -8,6 +8,7 @@ can be given to any agent natively, whichever dialect it came through.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -155,6 +156,36 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A function of the caller's that the model may call.
+
+    Attributes:
+        name: 1 to 128 letters, digits, `_` and `-`.
+        description: what it does, for the model.
+        schema: JSON Schema of its arguments, an object.
+    """
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model has to call a tool.
+
+    Attributes:
+        mode: ``auto`` as it likes, ``none`` not at all, ``required`` at least one, ``named`` the
+            one in `name`.
+        parallel: it may call several at once.
+    """
+
+    mode: Literal["auto", "none", "required", "named"] = "auto"
+    name: str = ""
+    parallel: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class OutputSchema:
     """The answer is to be one JSON value that this JSON Schema accepts.
 
@@ -181,6 +212,9 @@ class Prompt:
         max_turns: most rounds of the agent's own tool loop, or None.
         sampling: how the model chooses its words; may change from turn to turn.
         output: the form of the answer, or None for free text.
+        tools: the caller's functions; a turn that calls them ends with the calls, and the next
+            one brings the results.
+        tool_choice: whether they have to be called; may change from turn to turn.
         options: further settings from the backend's allow-list, by name, sorted.
         raw_events: the caller wants the provider's own Messages-API events too, where the agent
             passes them on.
@@ -198,6 +232,8 @@ class Prompt:
     max_turns: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     output: OutputSchema | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
     options: tuple[tuple[str, OptionValue], ...] = ()
     raw_events: bool = False
     ephemeral: bool = False
@@ -233,6 +269,7 @@ class Prompt:
             self.system,
             self.model,
             self.output,
+            self.tools,
             self.sampling.effort,
             self.options,
             self.ephemeral,
@@ -257,6 +294,10 @@ def _merged(messages: tuple[Message, ...]) -> list[tuple[str, list[Block]]]:
             match block, blocks[-1] if blocks else None:
                 case Text("") | Thinking(), _:
                     pass
+                case ToolUse(identity, name, arguments), _:
+                    # Callers write the arguments anew: the order of members says nothing.
+                    in_order = json.loads(json.dumps(arguments, sort_keys=True))
+                    blocks.append(ToolUse(identity, name, in_order))
                 case Text(text), Text(before):
                     blocks[-1] = Text(before + text)
                 case _:

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .events import Completed, Event, StopReason, TextDelta, TokenUsage, Usage
+from .events import (
+    Completed,
+    Event,
+    Request,
+    RequestStarted,
+    StopReason,
+    TextDelta,
+    TokenUsage,
+    Usage,
+)
 from .prompt import Prompt, Text
 
 BYTES_PER_TOKEN = 4
@@ -53,9 +62,19 @@ class Shaper:
                 case TokenUsage(usage):
                     self._usage = usage
                     shaped.append(event)
+                case RequestStarted() | Request():
+                    if (end := self._release(shaped)) is not None:
+                        shaped.append(end)
+                        return shaped
+                    shaped.append(event)
                 case _:
                     shaped.append(event)
         return shaped
+
+    def _release(self, shaped: list[Event]) -> Completed | None:
+        """Give what was held back: a call ends the text before it."""
+        held, self._held = self._held, ""
+        return self._give(held, shaped)
 
     def _text(self, text: str, shaped: list[Event]) -> Completed | None:
         text = self._held + text

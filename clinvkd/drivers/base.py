@@ -154,7 +154,11 @@ class Script(ABC):
 
     @abstractmethod
     def interrupt(self) -> Iterable[Send]:
-        """What to send so that the running turn ends soon; its exchange then sees the end."""
+        """What to send so that the running turn ends soon; its exchange then sees the end.
+
+        It may come before the exchange has sent the turn, while it binds, seeds or waits for a
+        file: then the turn must not be sent any more.
+        """
 
     def serves(self, prompt: Prompt) -> bool:
         """Whether the conversation can be continued as `prompt` asks.

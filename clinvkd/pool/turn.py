@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import BackendError, ClinvkError, TurnTimeout
-from ..events import Completed, Event, Opened, Progress, TextDelta
-from ..prompt import Message, Prompt, Text
+from ..events import Completed, Event, Opened, Progress, Request, TextDelta
+from ..prompt import Block, Message, Prompt, Text, ToolUse
 from ..shaping import Shaper
 from .agent import Conversation
 from .play import Play
@@ -74,6 +74,7 @@ class Turn:
         self._play = play
         self._shaper = shaper
         self._text: list[str] = []
+        self._blocks: list[Block] = []
         self._first_seen = False
         self._budgets = budgets
         self._timer: asyncio.TimerHandle | None = None
@@ -110,8 +111,10 @@ class Turn:
 
     @property
     def reply(self) -> Message:
-        """The assistant's message so far, in canonical form."""
-        return Message("assistant", (Text("".join(self._text)),))
+        """The assistant's message so far, in canonical form: text, then calls of the caller's
+        tools, in the order in which they came."""
+        text = "".join(self._text)
+        return Message("assistant", (*self._blocks, *((Text(text),) if text else ())))
 
     @property
     def cut(self) -> bool:
@@ -146,6 +149,9 @@ class Turn:
                 self.agent_session_id = name
             case Opened() | Progress():
                 pass
+            case Request(identity, name, arguments):
+                self._blocks = [*self.reply.content, ToolUse(identity, name, arguments)]
+                self._text.clear()
             case _:
                 self._first_seen = True
 

@@ -22,6 +22,8 @@ from ..prompt import (
     Sampling,
     Text,
     Thinking,
+    Tool,
+    ToolChoice,
     ToolResult,
     ToolUse,
 )
@@ -86,6 +88,8 @@ def encode_binding(prompt: Prompt) -> JsonObject:
         "sampling": asdict(prompt.sampling) | {"stop": list(prompt.sampling.stop)},
         "output": None if prompt.output is None else asdict(prompt.output),
         "options": [list(option) for option in prompt.options],
+        "tools": [asdict(tool) for tool in prompt.tools],
+        "tool_choice": asdict(prompt.tool_choice),
     }
 
 
@@ -108,6 +112,8 @@ def decode_binding(binding: JsonObject, messages: tuple[Message, ...]) -> Prompt
         "sampling": Sampling(**sampling | {"stop": tuple(sampling["stop"])}),
         "output": None if output is None else OutputSchema(**output),
         "options": tuple((name, value) for name, value in values["options"]),
+        "tools": tuple(Tool(**tool) for tool in values.get("tools", ())),
+        "tool_choice": ToolChoice(**values.get("tool_choice", {})),
     }
     return Prompt(messages=messages, **values)
 

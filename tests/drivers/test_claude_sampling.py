@@ -95,6 +95,22 @@ def test_a_configured_extra_body_is_kept(configured: str, sent: Json) -> None:
     assert taken_back["env"] == {"CLAUDE_CODE_EXTRA_BODY": configured}
 
 
+@pytest.mark.parametrize(
+    ("stop", "output", "native"),
+    [
+        (("END",), None, True),
+        ((), OutputSchema({}), True),
+        (("END", "\n"), None, False),
+        (("END",), OutputSchema({}), False),
+    ],
+)
+def test_stop_texts_the_provider_is_not_given_are_left_to_clinvk(
+    stop: tuple[str, ...], output: OutputSchema | None, native: bool
+) -> None:
+    prompt = asked("1", sampling=Sampling(stop=stop, effort="enormous"), output=output)
+    assert ("stop" in ClaudeDriver.abilities_for(BACKEND, prompt).honours) == native
+
+
 def test_a_structured_answer_is_not_stopped_by_the_provider() -> None:
     prompt = asked("1", sampling=Sampling(stop=("END",)), output=OutputSchema({"type": "object"}))
     assert settings(play(script().bind(prompt))) == []

@@ -70,8 +70,7 @@ def decode(messages: Sequence[WireMessage], before: Sequence[Message] = ()) -> t
         where = f"messages[{index}].content"
         role: Role = "assistant" if message.role == "assistant" else "user"
         if message.role == "system":
-            follows = bool(history) and history[-1].role == "user"
-            blocks = _reminder(system_of(message.content, where), follows=follows)
+            blocks = _reminder(system_of(message.content, where))
         else:
             blocks = _blocks(message.content, where)
         for block in blocks:
@@ -84,7 +83,7 @@ def decode(messages: Sequence[WireMessage], before: Sequence[Message] = ()) -> t
                     param=where,
                 )
         if history and history[-1].role == role:
-            blocks = (*history.pop().content, *blocks)
+            blocks = _joined(history.pop().content, blocks)
         history.append(Message(role, blocks))
     return tuple(message for message in history if message.content)
 
@@ -110,12 +109,18 @@ def _embed(block: dict[str, Any], url: str) -> None:
     block["source"] = {"type": "base64", "media_type": media_type, "data": data}
 
 
-def _reminder(text: str | None, *, follows: bool) -> tuple[Block, ...]:
-    """A system entry; `follows` when it stands behind something of the user's."""
+def _reminder(text: str | None) -> tuple[Block, ...]:
     if text is None:
         return ()
-    gap = "\n\n" if follows else ""
-    return (Text(f"{gap}<system-reminder>\n{text}\n</system-reminder>\n\n"),)
+    return (Text(f"<system-reminder>\n{text}\n</system-reminder>\n\n"),)
+
+
+def _joined(before: tuple[Block, ...], blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    """Two messages of one role as one; their texts do not run into each other."""
+    match before, blocks:
+        case (*_, Text(last)), (Text(first), *_) if not (last[-1:] == "\n" or first[:1] == "\n"):
+            return (*before, Text("\n\n"), *blocks)
+    return (*before, *blocks)
 
 
 def _blocks(content: Content, where: str) -> tuple[Block, ...]:

@@ -21,6 +21,9 @@ from ...events import (
     MessagesApiEvent,
     Opened,
     Progress,
+    Request,
+    RequestArguments,
+    RequestStarted,
     TextDelta,
     ThinkingDelta,
     TokenUsage,
@@ -70,8 +73,8 @@ class NativeEncoder(Encoder[list[Event]]):
                     b"}}",
                     self._after,
                 )
-            else:
-                parts.append(self._event(now, *self._content(event)))
+            elif (told := self._content(event)) is not None:
+                parts.append(self._event(now, *told))
         return b"".join(parts)
 
     def substantial(self, events: list[Event]) -> bool:
@@ -100,7 +103,8 @@ class NativeEncoder(Encoder[list[Event]]):
             )
         )
 
-    def _content(self, event: Event) -> tuple[str, dict[str, Any]]:
+    def _content(self, event: Event) -> tuple[str, dict[str, Any]] | None:
+        """Type and content of an event, or None when this dialect does not tell it."""
         match event:
             case Opened(agent_session_id, model):
                 return "init", _given(
@@ -110,7 +114,7 @@ class NativeEncoder(Encoder[list[Event]]):
                 )
             case ThinkingDelta(text):
                 return "thinking", {"text": text}
-            case ToolCall(id_, name, input_):
+            case ToolCall(id_, name, input_) | Request(id_, name, input_):
                 return "tool_use", {"tool_id": id_, "tool_name": name, "input": input_}
             case ToolOutput(id_, name, output, is_error):
                 return "tool_result", {
@@ -133,8 +137,8 @@ class NativeEncoder(Encoder[list[Event]]):
                 }
             case TextDelta(text):
                 return "message", {"text": text}
-            case MessagesApiEvent():
-                raise AssertionError("this dialect does not ask for raw events")
+            case MessagesApiEvent() | RequestStarted() | RequestArguments():
+                return None
 
     def _duration(self) -> int:
         return round(self._turn.seconds * 1000)

@@ -52,5 +52,5 @@ class OpenAIDialect(Dialect):
 
     @classmethod
     def status_of(cls, error: ClinvkError) -> int:
-        """The error's own, but a model that the agent does not have is 404."""
+        """The error's own, except where OpenAI has another."""
         return status_of(error)

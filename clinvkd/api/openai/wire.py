@@ -79,10 +79,14 @@ def error_body(error: ClinvkError) -> dict[str, Any]:
 
 
 def status_of(error: ClinvkError) -> int:
-    """The HTTP status of an error: its own, but a model that the agent does not have is 404."""
-    if isinstance(error, BackendRefused) and error.param == "model":
-        return NotFound.status
-    return error.status
+    """The HTTP status of an error: its own, except where OpenAI has another."""
+    match error:
+        case BackendRefused(param="model"):
+            return NotFound.status
+        case NotFound(param="previous_response_id"):
+            return InvalidRequest.status
+        case _:
+            return error.status
 
 
 def ignored_header(
@@ -119,7 +123,7 @@ def _kind(error: ClinvkError) -> tuple[str, str | None]:
     match error:
         case NotFound(param="model"):
             return "invalid_request_error", "model_not_found"
-        case InvalidRequest(param="previous_response_id"):
+        case NotFound(param="previous_response_id"):
             return "invalid_request_error", "previous_response_not_found"
         case BackendRefused(param="model"):
             return "invalid_request_error", "model_not_found"

@@ -19,7 +19,7 @@ from ..base import RECEIVE, Abilities, Driver, Exchange, Json, Launch, Option
 from .launch import launch
 from .lines import control_request
 from .script import ClaudeScript
-from .settings import EFFORTS, EXTRA_BODY, TurnSettings
+from .settings import EFFORTS, EXTRA_BODY, provider_stops
 
 COMPOSING: Final = (2, 1, 248)
 """The first version that takes a `client_composed` message literally."""
@@ -57,7 +57,7 @@ class ClaudeDriver(Driver):
     def abilities_for(cls, backend: Backend, prompt: Prompt) -> Abilities:
         """The agent is not given every stop text."""
         abilities = cls.abilities_of(backend)
-        if TurnSettings.of(prompt).stop == prompt.sampling.stop:
+        if provider_stops(prompt) == prompt.sampling.stop:
             return abilities
         return replace(abilities, honours=abilities.honours - {"stop"})
 

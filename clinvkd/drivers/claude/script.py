@@ -59,6 +59,7 @@ class ClaudeScript(Script):
         self._settings = TurnSettings()
         self._cost = 0.0
         self._running: Turn | None = None
+        self._unwanted = False
 
     def bind(self, prompt: Prompt) -> Exchange[None]:
         """Send what the prompt binds; the answers are looked at while the first turn runs."""
@@ -91,6 +92,9 @@ class ClaudeScript(Script):
         if not (content := content_of(prompt.new)):
             raise BackendRefused("the prompt is blank", param="prompt")
         self.reusable = False
+        if self._unwanted:
+            yield Completed("interrupted")
+            return
         answer = None if prompt.output is None else StructuredAnswer(prompt.output)
         # A structured answer is the input of a tool of the agent's, which is nothing to pass on.
         passes_on = prompt.raw_events and answer is None
@@ -117,7 +121,11 @@ class ClaudeScript(Script):
                     yield from self._observe(turn, message)
 
     def interrupt(self) -> Iterable[Send]:
-        """Cut the running turn; its `result` follows within milliseconds."""
+        """Cut the running turn; its `result` follows within milliseconds.
+
+        A turn that is not sent yet is not sent at all.
+        """
+        self._unwanted = True
         if self._running is not None and self._running.ending is None:
             yield self._stop(self._running, "interrupted")
 

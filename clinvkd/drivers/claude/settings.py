@@ -34,8 +34,7 @@ class TurnSettings:
     Attributes:
         effort: one of `EFFORTS`, or None for the agent's own.
         max_tokens: most tokens of one model call, or None for the model's own limit.
-        stop: what the provider is to stop at; texts without a visible character, which it
-            refuses, are not among them.
+        stop: what the provider is to stop at.
         thinking_tokens: most tokens of reasoning, 0 for none, or None for the agent's own. The
             agent (`set_max_thinking_tokens`) follows it as far as the model can: a model that
             thinks as it sees fit goes on doing so, some even at 0.
@@ -60,12 +59,10 @@ class TurnSettings:
                 raise BackendRefused(
                     f"claude has no effort {effort!r}; it has {', '.join(EFFORTS)}", param="effort"
                 )
-        # A stop inside the JSON of a structured answer would only make the agent ask again.
-        stop = prompt.sampling.stop if prompt.output is None else ()
         return cls(
             effort=effort,
             max_tokens=prompt.max_tokens,
-            stop=tuple(text for text in stop if text.strip()),
+            stop=provider_stops(prompt),
             thinking_tokens=prompt.sampling.thinking_tokens,
         )
 
@@ -86,6 +83,17 @@ class TurnSettings:
         if environment:
             settings["env"] = environment
         return settings
+
+
+def provider_stops(prompt: Prompt) -> tuple[str, ...]:
+    """The stop texts that the provider can be given.
+
+    It refuses those without a visible character. A stop inside the JSON of a structured answer
+    would only make the agent ask again.
+    """
+    if prompt.output is not None:
+        return ()
+    return tuple(text for text in prompt.sampling.stop if text.strip())
 
 
 def _extra_body(configured: str, stop: tuple[str, ...]) -> str:

@@ -78,6 +78,11 @@ class Anthropic:
         """What the agent holds before the last message: ``[[history]]``."""
         return json.loads(await self.text([*messages, user("[[history]]")], **body))
 
+    async def turns(self, messages: list[Any], **body: Any) -> list[tuple[str, str]]:
+        """Role and text of the messages that the agent holds before the last one."""
+        held = (await self.held(messages, **body))["history"]
+        return [(one["role"], "".join(part["text"] for part in one["content"])) for one in held]
+
     async def stream(self, messages: str | list[Any], **body: Any) -> Stream:
         """A stream whose grammar is right."""
         answer = await self.post(messages, stream=True, **body)

@@ -129,7 +129,7 @@ async def test_reasoning_is_told_only_when_asked(
         ({"never_heard_of": {"a": [1]}}, "never_heard_of"),
         ({"frequency_penalty": 0, "service_tier": "auto", "logit_bias": {}, "audio": None}, None),
         ({"modalities": ["text"], "parallel_tool_calls": True, "tool_choice": "none"}, None),
-        ({"temperature": 0.5, "top_p": 1, "seed": 7, "user": "u", "stop": "x"}, None),
+        ({"user": "u", "stop": "x", "stream": False, "n": 1}, None),
         ({"bad\r\nX-Evil: 1": 1, "größe": 1, "x" * 65: 1, "": 1}, None),
     ],
 )

@@ -121,6 +121,7 @@ async def test_a_new_configuration_is_a_new_list(tmp_path: Path) -> None:
         assert "mine" in await ids(openai)
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_model_that_the_agent_does_not_have(openai: OpenAI) -> None:
     for path in (CHAT, "/completions", "/responses"):
         for streamed in (False, True):

@@ -48,17 +48,11 @@ def object_of(stored: StoredResponse) -> dict[str, Any]:
     return response
 
 
-class PreviousResponseNotFound(InvalidRequest):
-    """There is nothing to continue; the original API does not call that a 404."""
-
-    code = "previous_response_not_found"
-
-
 async def before(engine: Engine, body: ResponseRequest) -> Before:
     """What `body` continues.
 
     Raises:
-        PreviousResponseNotFound: there is no such response.
+        NotFound: there is no such response.
         InvalidRequest: it has no answer to continue from.
         StoreUnavailable: the store does not work.
     """
@@ -67,8 +61,7 @@ async def before(engine: Engine, body: ResponseRequest) -> Before:
     param = "previous_response_id"
     previous = await engine.store.responses.get(name, CLIENT)
     if previous is None:
-        message = f"Previous response with id {name[:80]!r} not found."
-        raise PreviousResponseNotFound(message, param=param)
+        raise NotFound(f"Previous response with id {name[:80]!r} not found.", param=param)
     if previous.status not in ("completed", "incomplete"):
         raise InvalidRequest(f"the response is {previous.status}, not completed", param=param)
     return Before(previous.messages, _system_of_input(engine, previous))
