@@ -1,4 +1,4 @@
-"""`python -m benchmarks [first-text] [overhead] [stream] [idle] [--runs N] [--write]`."""
+"""`python -m benchmarks [first-text] [chat] [overhead] [stream] [idle] [--runs N] [--write]`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import first_text, idle, overhead, streams
+from . import chat, first_text, idle, overhead, streams
 from .report import Section, render, write
 
 BENCHES: dict[str, Callable[[Path, int], Awaitable[Section]]] = {
     "first-text": first_text.measure,
+    "chat": chat.measure,
     "overhead": overhead.measure,
     "stream": streams.measure,
     "idle": idle.measure,

@@ -67,6 +67,22 @@ class Daemon:
                     session = json.loads(line[6:]).get("session_id", "")
         return first, time.perf_counter() - begin, session
 
+    async def chat(self, body: dict[str, Any]) -> tuple[float, str]:
+        """Stream a chat completion: when the first text came, and the whole text."""
+        first = 0.0
+        text = ""
+        url = f"{self.url}/openai/v1/chat/completions"
+        async with self.client.post(url, json=body) as response:
+            response.raise_for_status()
+            async for line in response.content:
+                if not line.startswith(b'data: {"id"'):
+                    continue
+                for choice in json.loads(line[6:])["choices"]:
+                    if piece := choice["delta"].get("content"):
+                        first = first or time.perf_counter()
+                        text += piece
+        return first, text
+
 
 @asynccontextmanager
 async def daemon(
