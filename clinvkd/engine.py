@@ -10,10 +10,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 import structlog
 
@@ -27,6 +28,10 @@ from .pool.locate import Found
 from .prompt import Prompt
 from .sessions import Session, SessionStore
 from .store import Store
+from .structured import StructuredTurn, structured
+
+AnyTurn: TypeAlias = Turn | StructuredTurn
+"""What callers get: both look alike."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -125,7 +130,7 @@ class Engine:
     @asynccontextmanager
     async def turn(
         self, prompt: Prompt, session_id: str | None = None, metadata: Mapping[str, str] = _NOTHING
-    ) -> AsyncIterator[Turn]:
+    ) -> AsyncIterator[AnyTurn]:
         """Run an approved prompt; leaving the context early interrupts the agent.
 
         Args:
@@ -135,11 +140,20 @@ class Engine:
         Raises:
             BackendUnavailable: the backend cannot take it.
         """
-        total = self.settings.server.request_timeout_secs
-        async with self.pool(prompt.backend).turn(prompt, total) as turn:
+        async with self._run(prompt) as turn:
             if session_id is not None:
                 turn.when_completed.append(lambda: self._record(session_id, turn, metadata))
             yield turn
+
+    def _run(self, prompt: Prompt) -> AbstractAsyncContextManager[AnyTurn]:
+        total = self.settings.server.request_timeout_secs
+
+        def plain(prompt: Prompt) -> AbstractAsyncContextManager[Turn]:
+            return self.pool(prompt.backend).turn(prompt, total)
+
+        if prompt.output is None:
+            return plain(prompt)
+        return structured(plain, prompt, prompt.output)
 
     @property
     def store(self) -> Store:
@@ -212,7 +226,7 @@ class Engine:
             await self._store.aclose()
         await asyncio.to_thread(shutil.rmtree, self._house.folder, ignore_errors=True)
 
-    def _record(self, session_id: str, turn: Turn, metadata: Mapping[str, str]) -> None:
+    def _record(self, session_id: str, turn: AnyTurn, metadata: Mapping[str, str]) -> None:
         self.sessions.put(
             Session(
                 id=session_id,

@@ -28,6 +28,10 @@ from .prompt import (
     Sandbox,
     Text,
     Thinking,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
 )
 from .workdir import WorkdirPolicy
 
@@ -77,6 +81,8 @@ class Asked:
     max_turns: int | None = None
     sampling: Sampling = field(default_factory=Sampling)
     output: OutputSchema | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
     chat: bool = False
     raw_events: bool = False
     extra: tuple[str, ...] = ()
@@ -125,6 +131,7 @@ class Intake:
         driver = DRIVERS[backend.driver]
         abilities = driver.abilities_of(backend)
         _check_messages(asked, name, abilities)
+        _check_results(asked)
         workdir = None if asked.workdir is None else self._workdirs.approve(asked.workdir)
         flags = self._settings.unified_flags
         system = asked.system or section.system_prompt or None
@@ -141,6 +148,8 @@ class Intake:
             max_turns=asked.max_turns or flags.max_turns or None,
             sampling=asked.sampling,
             output=asked.output,
+            tools=_tools(asked, name, abilities),
+            tool_choice=asked.tool_choice,
             raw_events=asked.raw_events,
             options=_options(asked.extra, name, abilities),
             ephemeral=asked.ephemeral,
@@ -208,6 +217,43 @@ def _check_messages(asked: Asked, backend: str, abilities: Abilities) -> None:
             raise InvalidRequest(f"{where} holds a NUL character", param=where)
         if not abilities.images and any(isinstance(block, Image) for block in message.content):
             raise InvalidRequest(f"backend {backend!r} does not take images", param=where)
+
+
+def _check_results(asked: Asked) -> None:
+    """Every call of the caller's tools has exactly one result, in the message after it."""
+    called: set[str] = set()
+    for message in asked.messages:
+        results = [b.tool_use_id for b in message.content if isinstance(b, ToolResult)]
+        for identity in results:
+            if identity not in called:
+                raise InvalidRequest(
+                    f"there is a result for {identity[:80]!r}, which is no call of the message"
+                    " before it, or has its result already",
+                    param=asked.field,
+                )
+            called.remove(identity)
+        if called:
+            missing = ", ".join(sorted(called))[:200]
+            raise InvalidRequest(
+                f"calls without a result in the message after them: {missing}", param=asked.field
+            )
+        called = {block.id for block in message.content if isinstance(block, ToolUse)}
+
+
+def _tools(asked: Asked, backend: str, abilities: Abilities) -> tuple[Tool, ...]:
+    if asked.tools and not abilities.client_tools:
+        raise InvalidRequest(
+            f"backend {backend!r} cannot call tools of the caller; leave tools out", param="tools"
+        )
+    choice = asked.tool_choice
+    if choice.mode in ("required", "named") and not asked.tools:
+        raise InvalidRequest("tool_choice needs tools", param="tool_choice")
+    if choice.mode == "named" and choice.name not in {tool.name for tool in asked.tools}:
+        raise InvalidRequest(
+            f"tool_choice names {choice.name[:80]!r}, which is none of the tools",
+            param="tool_choice",
+        )
+    return asked.tools
 
 
 def _plain(asked: Asked, backend: str) -> tuple[Message, ...]:
@@ -282,6 +328,12 @@ def _ignored(asked: Asked, abilities: Abilities) -> tuple[str, ...]:
         for name in ("temperature", "top_p", "top_k", "seed", "thinking_tokens", "effort")
         if getattr(asked.sampling, name) is not None and name not in abilities.honours
     ]
+    if asked.tools:
+        choice = asked.tool_choice
+        if choice.mode != "auto" and choice.mode not in abilities.tool_choice:
+            ignored.append("tool_choice")
+        if not choice.parallel and "parallel" not in abilities.tool_choice:
+            ignored.append("parallel_tool_calls")
     if asked.output is not None and "output" not in abilities.honours:
         ignored.append("output")
     return tuple(name for name in ignored if name not in SHAPED)

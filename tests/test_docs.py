@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from clinvkd.agents.directives import ANSWERS, parse
 from clinvkd.api import DIALECTS
 from clinvkd.api.dialect import Dialect
-from clinvkd.api.native import NativeDialect, encoder
+from clinvkd.api.native import encoder
 from clinvkd.api.native.models import DryRunAnswer, PromptAnswer, PromptRequest
 from clinvkd.cli import main
 from clinvkd.config import Backend, BackendSettings, Settings
@@ -352,10 +352,13 @@ def after(words: list[str], flag: str) -> list[str]:
 @pytest.mark.parametrize("words", curls())
 def test_curl_examples_are_requests_that_exist(words: list[str]) -> None:
     (address,) = (word for word in words if word.startswith("http://127.0.0.1:8080"))
-    assert address.endswith(NativeDialect.prefix + "/prompt")
+    path = address.removeprefix("http://127.0.0.1:8080")
+    routes = ((dialect.prefix, route) for dialect in DIALECTS for route in dialect.endpoints)
+    (route,) = (r for prefix, r in routes if (r.method, prefix + r.path) == ("POST", path))
     assert "Content-Type: application/json" in after(words, "-H")
     (body,) = after(words, "-d")
-    PromptRequest.model_validate_json(body)
+    assert route.body is not None
+    route.body.model_validate_json(body)
 
 
 @pytest.fixture

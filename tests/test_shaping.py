@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clinvkd.events import Completed, Event, Opened, TextDelta, ThinkingDelta, TokenUsage, Usage
-from clinvkd.prompt import Message, Prompt, Text
+from clinvkd.prompt import Message, Prompt, Sampling, Text
 from clinvkd.shaping import BYTES_PER_TOKEN, Shaper
+
+from .pool.stage import LONG, backend, everything, stage, until
+from .pools import prompt
 
 PROMPT = Prompt(backend="x", messages=(Message("user", (Text("12345678"),)),))
 END = Completed("end_turn", Usage(input_tokens=5, output_tokens=7))
@@ -22,7 +26,8 @@ def shape(
     """The texts the caller gets, the end, and whether it was ours; each piece is a read."""
     shaper = Shaper(PROMPT, stop, most)
     texts: list[str] = []
-    for event in (*map(TextDelta, pieces), END):
+    events: list[Event] = [*map(TextDelta, pieces), END]
+    for event in events:
         for shaped in shaper.feed([event]):
             match shaped:
                 case TextDelta(text):
@@ -116,3 +121,16 @@ def test_a_long_stop_text_and_a_long_answer() -> None:
     texts, _, ours = shape(["ab" * 50] * 200, [stop])
     assert "".join(texts) == "ab" * 10_000
     assert not ours
+
+
+async def test_a_conversation_that_holds_more_than_was_told_is_not_kept(tmp_path: Path) -> None:
+    async with stage(backend(), tmp_path) as pool:
+        for stop, kept in (("two", 0), ("four", 1)):
+            asked = prompt("one two three", sampling=Sampling(stop=(stop,)))
+            async with pool.turn(asked, LONG) as turn:
+                # Then all it said, and its end, come as one.
+                await until(lambda turn=turn: not turn.running)  # type: ignore[misc]
+                events: list[Event] = []
+                await everything(turn, events)
+            assert turn.reply.text == "one two three".partition(stop)[0]
+            assert pool.figures().parked == kept

@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..engine import Engine
+from ..engine import AnyTurn, Engine
 from ..errors import ClinvkError
 from ..events import Completed, Event, Opened, ThinkingDelta
-from ..pool import Turn
-from ..prompt import Prompt
+from ..prompt import Prompt, ToolUse
 
 Merged: TypeAlias = AsyncIterator[tuple[int, list[Event]]]
 """The events of several turns, each list with the index of its turn."""
@@ -27,17 +26,19 @@ class Answer:
     Attributes:
         text: the answer.
         thinking: the visible reasoning.
+        calls: of the caller's tools, in order.
         model: the agent's name of the model, where it told it.
         completed: how it ended.
     """
 
     text: str
     thinking: str
+    calls: tuple[ToolUse, ...]
     model: str | None
     completed: Completed
 
 
-async def whole(turn: Turn) -> Answer:
+async def whole(turn: AnyTurn) -> Answer:
     """Wait for the end of a turn.
 
     Raises:
@@ -53,7 +54,9 @@ async def whole(turn: Turn) -> Answer:
                 case Opened(model=str(name)):
                     model = name
     assert turn.completed is not None  # a turn ends with it or raises
-    return Answer(turn.reply.text, "".join(thinking), model, turn.completed)
+    reply = turn.reply
+    calls = tuple(block for block in reply.content if isinstance(block, ToolUse))
+    return Answer(reply.text, "".join(thinking), calls, model, turn.completed)
 
 
 async def whole_all(engine: Engine, prompts: Sequence[Prompt]) -> list[Answer]:
@@ -106,7 +109,7 @@ async def merged(engine: Engine, prompts: Sequence[Prompt]) -> AsyncIterator[Mer
         raise _first(failures) from None
 
 
-async def _only(turn: Turn) -> Merged:
+async def _only(turn: AnyTurn) -> Merged:
     async for events in turn:
         yield 0, events
 

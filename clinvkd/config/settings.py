@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     """Several prompts at once."""
 
     models: ModelsSettings = Field(default_factory=ModelsSettings)
-    """Model names of the OpenAI and Anthropic dialects."""
+    """Names of models: what they mean, and which are listed."""
 
     media: MediaSettings = Field(default_factory=MediaSettings)
     """Images named by a URL: whether and how they are fetched."""

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from pydantic_core import to_json
 
-from ...engine import Engine
+from ...engine import AnyTurn, Engine
 from ...intake import Approved
 from ...models import Choice
-from ...pool import Turn
 from ...prompt import Document, Image, Message, Text, Thinking, ToolResult, ToolUse
 from ...shaping import BYTES_PER_TOKEN
 from ..dialect import IGNORED
@@ -76,7 +75,7 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
 
 
 async def _told(
-    engine: Engine, body: MessagesRequest, narration: Narration, turn: Turn
+    engine: Engine, body: MessagesRequest, narration: Narration, turn: AnyTurn
 ) -> AsyncIterator[list[Told]]:
     """What is told of a turn; a thread is kept before the caller can see its end."""
     async for events in turn:

@@ -11,6 +11,7 @@ from ...intake import Asked
 from ...models import Choice
 from ...prompt import Message, OutputSchema, Sampling
 from .content import Content, Messages, Wire, decode, system_of
+from .tools import chosen, declared
 
 _UNSUPPORTED = ("container", "mcp_servers", "compaction")
 _QUIET = ("metadata", "cache_control", "context_management", "betas", "diagnostics")
@@ -57,6 +58,7 @@ class MessagesRequest(CountRequest):
     """One message."""
 
     max_tokens: Annotated[int, Field(ge=1)]
+    tool_choice: dict[str, Any] | None = None
     stream: bool | None = None
     stop_sequences: Annotated[list[str], Field(max_length=64)] | None = None
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -84,8 +86,6 @@ class MessagesRequest(CountRequest):
         Raises:
             InvalidRequest: naming the field at fault.
         """
-        if self.tools:
-            raise InvalidRequest("tools are not supported by this version", param="tools")
         for name in _UNSUPPORTED:
             if (self.model_extra or {}).get(name):
                 raise InvalidRequest("this server has nothing of the kind", param=name)
@@ -113,6 +113,8 @@ class MessagesRequest(CountRequest):
                 effort=config.effort,
             ),
             output=OutputSchema(config.format.schema_) if config.format else None,
+            tools=declared(self.tools),
+            tool_choice=chosen(self.tool_choice),
             chat=True,
             raw_events=True,
             ephemeral=self.thread is None,

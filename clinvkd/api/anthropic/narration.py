@@ -14,6 +14,9 @@ from ...events import (
     Completed,
     Event,
     MessagesApiEvent,
+    Request,
+    RequestArguments,
+    RequestStarted,
     TextDelta,
     ThinkingDelta,
     Usage,
@@ -63,6 +66,17 @@ class Narration:
                 block = {"type": "thinking", "thinking": "", "signature": ""}
                 yield from self._block("thinking", block)
                 yield self._delta({"type": "thinking_delta", "thinking": text})
+            # Calls of the caller's tools are always built: the agent has them under its own names.
+            case RequestStarted(identity, name):
+                yield from self._begin()
+                yield from self._close()
+                self._open = "tool_use"
+                yield self._start({"type": "tool_use", "id": identity, "name": name, "input": {}})
+            case RequestArguments(_, json):
+                yield self._delta({"type": "input_json_delta", "partial_json": json})
+            case Request(_, _, arguments):
+                self.message["content"][-1]["input"] = arguments
+                yield from self._close()
 
     # Built.
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from ...engine import Engine
+from ...engine import AnyTurn, Engine
 from ...errors import InvalidRequest, NotFound, StoreUnavailable
-from ...pool import Turn
 from ...prompt import Message, Thinking
 from ...store import StoredResponse, encode_binding
 from ..dialect import CLIENT
@@ -68,7 +67,7 @@ async def before(engine: Engine, body: MessagesRequest) -> Before:
     return Before(held.messages, held.binding["system"])
 
 
-async def keep(engine: Engine, body: MessagesRequest, narration: Narration, turn: Turn) -> None:
+async def keep(engine: Engine, body: MessagesRequest, narration: Narration, turn: AnyTurn) -> None:
     """Hold a completed turn under its message's id, if the request asks for it.
 
     A store that does not work costs the thread, not the answer: a caller who continues is told

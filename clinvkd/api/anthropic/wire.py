@@ -20,6 +20,7 @@ STOP_REASONS: Mapping[StopReason, str] = {
     "end_turn": "end_turn",
     "stop_sequence": "stop_sequence",
     "max_tokens": "max_tokens",
+    "tool_use": "tool_use",
     "max_turns": "pause_turn",
     "refusal": "refusal",
     "interrupted": "end_turn",
@@ -67,9 +68,12 @@ def status_of(error: ClinvkError) -> int:
 
 def error_object(error: ClinvkError) -> dict[str, Any]:
     """``{"type", "message"}`` and, where there are any, ``details``."""
+    message = error.message
+    if error.param is not None and not message.startswith(error.param):
+        message = f"{error.param}: {message}"  # this dialect has no member for it
     told: dict[str, Any] = {
         "type": _KINDS.get(status_of(error), "api_error"),
-        "message": error.message if error.param is None else f"{error.param}: {error.message}",
+        "message": message,
     }
     if error.details is not None:
         told["details"] = dict(error.details)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from ...engine import AnyTurn
 from ...errors import ClinvkError
 from ...events import (
     Completed,
@@ -30,7 +31,6 @@ from ...events import (
     ToolCall,
     ToolOutput,
 )
-from ...pool import Turn
 from ..dialect import Encoder, any_substance
 from ..stream import EVENT_STREAM
 from .models import usage_content
@@ -45,7 +45,7 @@ class NativeEncoder(Encoder[list[Event]]):
         content_type: ``text/event-stream`` or ``application/x-ndjson``.
     """
 
-    def __init__(self, turn: Turn, session_id: str | None, content_type: str) -> None:
+    def __init__(self, turn: AnyTurn, session_id: str | None, content_type: str) -> None:
         self.content_type = content_type
         self._turn = turn
         self._sequence = 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 from pydantic_core import to_json
 
+from ...engine import AnyTurn
 from ...events import Completed, Opened
 from ...intake import Approved
-from ...pool import Turn
+from ...prompt import ToolUse
 from ...sessions import SessionStore
 from ..dialect import CLIENT, IGNORED
 from ..endpoint import ENGINE, body_of, endpoint
@@ -60,7 +61,7 @@ async def backends(request: web.Request) -> web.StreamResponse:
 ENDPOINTS = (prompt, backends)
 
 
-async def _collect(turn: Turn, session_id: str | None) -> PromptAnswer:
+async def _collect(turn: AnyTurn, session_id: str | None) -> PromptAnswer:
     model = None
     completed = Completed()
     async for events in turn:
@@ -77,6 +78,12 @@ async def _collect(turn: Turn, session_id: str | None) -> PromptAnswer:
         duration_ms=round(turn.seconds * 1000),
         output=turn.reply.text,
         stop_reason=completed.stop_reason,
+        tool_calls=[
+            {"id": block.id, "name": block.name, "input": block.input}
+            for block in turn.reply.content
+            if isinstance(block, ToolUse)
+        ]
+        or None,
         token_usage=usage_content(completed.usage),
         cost_usd=completed.cost_usd,
         agent_session_id=turn.agent_session_id,

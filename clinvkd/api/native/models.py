@@ -9,8 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from ...errors import InvalidRequest
 from ...events import Usage
 from ...intake import Asked
-from ...prompt import Approval, Block, Image, Message, Sandbox, Text
+from ...prompt import (
+    Approval,
+    Block,
+    Image,
+    Message,
+    OutputSchema,
+    Sandbox,
+    Text,
+    Tool,
+    ToolResult,
+)
 from ...sessions import Session
+from ..tools import checked_schema, checked_tools, tool_of
 
 Limit = Annotated[int, Field(ge=0, le=2**31 - 1)]
 OutputFormat = Literal["default", "text", "json", "stream-json"]
@@ -43,6 +54,23 @@ Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 Content = str | list[Part]
 
 
+class ToolDeclaration(_Body):
+    """A function of the caller's that the model may call."""
+
+    name: str
+    description: str = ""
+    input_schema: dict[str, Any] | None = None
+    """JSON Schema of its arguments."""
+
+
+class ToolResultPart(_Body):
+    """What a call of the caller's tool gave."""
+
+    tool_use_id: str
+    content: Content = ""
+    is_error: bool = False
+
+
 class HistoryMessage(_Body):
     """An earlier message of the conversation."""
 
@@ -53,8 +81,18 @@ class HistoryMessage(_Body):
 class PromptRequest(_Body):
     """One prompt to one agent."""
 
-    prompt: Content
-    """What the agent is asked: a text, or a list of text and image parts."""
+    prompt: Content | None = None
+    """What the agent is asked: a text, or a list of text and image parts. Required, unless there
+    are tool results."""
+
+    tools: list[ToolDeclaration] = Field(default_factory=list)
+    """Functions of the caller's: a turn that calls them ends with `stop_reason` `tool_use`."""
+
+    tool_results: list[ToolResultPart] = Field(default_factory=list)
+    """What the calls of the session's last answer gave."""
+
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    """JSON Schema that the answer, one JSON value, must fit."""
 
     backend: str | None = None
     """Name of a configured backend; the default backend when left out."""
@@ -110,7 +148,7 @@ class PromptRequest(_Body):
         Raises:
             InvalidRequest: it brings a history of its own for a session that has one.
         """
-        new = Message("user", _blocks(self.prompt))
+        new = self._new()
         if session is None:
             history = tuple(Message(m.role, _blocks(m.content)) for m in self.messages)
             return self._asked((*history, new), self.backend)
@@ -137,7 +175,29 @@ class PromptRequest(_Body):
             max_tokens=asked.max_tokens,
             max_turns=asked.max_turns,
             extra=asked.extra,
+            tools=asked.tools or before.tools,
+            output=asked.output,
             ephemeral=asked.ephemeral,
+        )
+
+    def _new(self) -> Message:
+        """The message of this turn: results first, then what is asked."""
+        if self.prompt is None and not self.tool_results:
+            raise InvalidRequest("prompt is required", param="prompt")
+        results = tuple(
+            ToolResult(
+                result.tool_use_id,
+                tuple(b for b in _blocks(result.content) if isinstance(b, Text | Image)),
+                result.is_error,
+            )
+            for result in self.tool_results
+        )
+        return Message("user", (*results, *_blocks(self.prompt or "")))
+
+    def _declared(self) -> tuple[Tool, ...]:
+        return checked_tools(
+            tool_of(tool.name, tool.description, tool.input_schema, f"tools[{index}]")
+            for index, tool in enumerate(self.tools)
         )
 
     def _asked(self, messages: tuple[Message, ...], backend: str | None) -> Asked:
@@ -152,6 +212,8 @@ class PromptRequest(_Body):
             max_tokens=self.max_tokens or None,
             max_turns=self.max_turns or None,
             extra=tuple(self.extra),
+            tools=self._declared(),
+            output=OutputSchema(checked_schema(self.schema_, "schema")) if self.schema_ else None,
             ephemeral=self.ephemeral,
         )
 
@@ -166,6 +228,7 @@ class PromptAnswer(_Body):
     duration_ms: int
     output: str
     stop_reason: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
     token_usage: dict[str, int] | None = None
     cost_usd: float | None = None
     agent_session_id: str | None = None

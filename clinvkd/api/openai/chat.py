@@ -31,12 +31,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         return await _streamed(request, engine, body, approved, headers)
     answers = await whole_all(engine, [approved.prompt] * (body.n or 1))
     choices = [
-        choice_of(
-            index,
-            answer.text,
-            answer.thinking if body.wants_reasoning else None,
-            answer.completed.stop_reason,
-        )
+        choice_of(index, answer, reasoning=body.wants_reasoning, legacy=body.legacy)
         for index, answer in enumerate(answers)
     ]
     usage = sum((answer.completed.usage for answer in answers), Usage())
@@ -60,6 +55,7 @@ async def _streamed(
         reasoning=body.wants_reasoning,
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
         choices=count,
+        legacy=body.legacy,
     )
     async with merged(engine, [approved.prompt] * count) as batches:
         return await stream(

@@ -8,9 +8,20 @@ from typing import Any
 from pydantic_core import to_json
 
 from ...errors import ClinvkError
-from ...events import Completed, Event, StopReason, TextDelta, ThinkingDelta, Usage
+from ...events import (
+    Completed,
+    Event,
+    RequestArguments,
+    RequestStarted,
+    StopReason,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
+from ..answers import Answer
 from ..dialect import Encoder, any_substance
 from ..stream import EVENT_STREAM
+from .tools import call_object
 from .wire import chat_usage, error_body, new_id
 
 FINISH: dict[StopReason, str] = {
@@ -19,6 +30,7 @@ FINISH: dict[StopReason, str] = {
     "max_tokens": "length",
     "max_turns": "length",
     "refusal": "content_filter",
+    "tool_use": "tool_calls",
     "interrupted": "stop",
 }
 
@@ -31,6 +43,7 @@ class ChatEncoder(Encoder[tuple[int, list[Event]]]):
     Args:
         model: as the caller named it.
         reasoning: tell the visible reasoning too.
+        legacy: tell a call as ``function_call``.
         include_usage: end with a chunk that holds the usage.
         choices: how many answers are given.
     """
@@ -38,7 +51,13 @@ class ChatEncoder(Encoder[tuple[int, list[Event]]]):
     content_type = EVENT_STREAM
 
     def __init__(
-        self, model: str, *, reasoning: bool, include_usage: bool, choices: int = 1
+        self,
+        model: str,
+        *,
+        reasoning: bool,
+        include_usage: bool,
+        choices: int = 1,
+        legacy: bool = False,
     ) -> None:
         head = {
             "id": new_id("chatcmpl-"),
@@ -51,6 +70,8 @@ class ChatEncoder(Encoder[tuple[int, list[Event]]]):
         self._after = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._reasoning = reasoning
         self._include_usage = include_usage
+        self._legacy = legacy
+        self._calls: list[dict[str, int]] = [{} for _ in range(choices)]
         self._begun: set[int] = set()
         self._open = choices
         self._usage = Usage()
@@ -86,12 +107,26 @@ class ChatEncoder(Encoder[tuple[int, list[Event]]]):
         match event:
             case ThinkingDelta(text) if self._reasoning:
                 return self._chunk(index, {"reasoning_content": text}, None)
+            case RequestStarted(identity, name):
+                self._calls[index][identity] = len(self._calls[index])
+                function = {"name": name, "arguments": ""}
+                return self._call(index, identity, function, id=identity, type="function")
+            case RequestArguments(identity, json):
+                return self._call(index, identity, {"arguments": json})
             case Completed(stop_reason, usage):
                 self._usage += usage
                 self._open -= 1
-                return self._chunk(index, {}, FINISH[stop_reason]) + self._end()
+                return (
+                    self._chunk(index, {}, finish_reason(stop_reason, self._legacy)) + self._end()
+                )
             case _:
                 return b""
+
+    def _call(self, index: int, identity: str, function: dict[str, str], **more: str) -> bytes:
+        if self._legacy:
+            return self._chunk(index, {"function_call": function}, None)
+        call = {"index": self._calls[index][identity], **more, "function": function}
+        return self._chunk(index, {"tool_calls": [call]}, None)
 
     def _end(self) -> bytes:
         if self._open:
@@ -118,16 +153,27 @@ def completion(model: str, choices: list[dict[str, Any]], usage: Usage) -> dict[
     }
 
 
-def choice_of(
-    index: int, text: str, reasoning: str | None, stop_reason: StopReason
-) -> dict[str, Any]:
+def finish_reason(stop_reason: StopReason, legacy: bool) -> str:
+    """Why a choice ended, as chat completions call it."""
+    return "function_call" if legacy and stop_reason == "tool_use" else FINISH[stop_reason]
+
+
+def choice_of(index: int, answer: Answer, *, reasoning: bool, legacy: bool) -> dict[str, Any]:
     """One answer of a whole completion."""
+    text: str | None = answer.text
+    if answer.calls and not text:
+        text = None
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    if reasoning:
-        message["reasoning_content"] = reasoning
+    if reasoning and answer.thinking:
+        message["reasoning_content"] = answer.thinking
+    calls = [call_object(call) for call in answer.calls]
+    if calls and legacy:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
+        message["tool_calls"] = calls
     return {
         "index": index,
         "message": message,
         "logprobs": None,
-        "finish_reason": FINISH[stop_reason],
+        "finish_reason": finish_reason(answer.completed.stop_reason, legacy),
     }

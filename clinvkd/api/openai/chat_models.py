@@ -11,6 +11,7 @@ from ...intake import Asked
 from ...models import Choice
 from ...prompt import OutputSchema, Sampling
 from .content import Messages, decode
+from .tools import chosen, declared
 
 MOST_CHOICES = 16
 
@@ -86,9 +87,17 @@ class ChatRequest(Wire):
     include_reasoning: bool | None = None
     response_format: ResponseFormat | None = None
     tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     functions: list[dict[str, Any]] | None = None
+    function_call: str | dict[str, Any] | None = None
     metadata: Metadata | None = None
     user: str | None = None
+
+    @property
+    def legacy(self) -> bool:
+        """Whether calls are told in the form before ``tools``."""
+        return bool(self.functions) and not self.tools
 
     @property
     def wants_reasoning(self) -> bool:
@@ -107,9 +116,6 @@ class ChatRequest(Wire):
         Raises:
             InvalidRequest: naming the field at fault.
         """
-        if self.tools or self.functions:
-            field = "tools" if self.tools else "functions"
-            raise InvalidRequest("client tools are not supported by this version", param=field)
         system, messages = decode(self.messages)
         return Asked(
             messages=messages,
@@ -125,6 +131,10 @@ class ChatRequest(Wire):
                 effort=self.reasoning_effort,
             ),
             output=self.response_format.output() if self.response_format else None,
+            tools=declared(self.tools, self.functions),
+            tool_choice=chosen(
+                self.tool_choice, legacy=self.function_call, parallel=self.parallel_tool_calls
+            ),
             chat=True,
             ephemeral=True,
             field="messages",

@@ -85,7 +85,7 @@ class OpenAI:
         return content(await self.chat(messages, **body))
 
     async def held(self, messages: list[Any], **body: Any) -> Any:
-        """What the agent holds, besides the system prompt, before the last message: ``[[history]]``."""
+        """What the agent holds when these messages are followed by ``[[history]]``."""
         return json.loads(await self.text([*messages, user("[[history]]")], **body))
 
     async def chunks(self, path: str, **body: Any) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ..service import sse_events, until
 from .talk import (
     CHAT,
     PREFIX,
@@ -18,7 +19,6 @@ from .talk import (
     content,
     finishes,
     serving,
-    sse_events,
     told,
     user,
 )
@@ -141,9 +141,7 @@ async def test_a_caller_who_leaves_ends_the_turns(openai: OpenAI, text: str, cou
         async with asyncio.timeout(30):
             await reader.readuntil(b"word1")
     else:
-        async with asyncio.timeout(30):
-            while service.turns() < before + count:
-                await asyncio.sleep(0.01)
+        await until(lambda: service.turns() == before + count)
     writer.close()
     await service.idle()
     assert service.figures().busy == 0

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from .talk import OpenAI, check_error, check_usage, sse_events
+from ..service import sse_events
+from .talk import OpenAI, check_error, check_usage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

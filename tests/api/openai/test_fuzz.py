@@ -183,10 +183,10 @@ async def test_completions(openai: OpenAI, asked: Any) -> None:
 @given(body(response, input=text | st.lists(item, max_size=4)))
 async def test_responses(openai: OpenAI, asked: Any) -> None:
     answer = await send(openai, "/responses", asked)
-    if answer.status == 200 and answer.headers["Content-Type"] == "application/json":
-        if answer.json["store"]:
-            items = await openai.get(f"/responses/{answer.json['id']}/input_items")
-            assert all(isinstance(each["id"], str) for each in items["data"])
+    whole = answer.status == 200 and answer.headers["Content-Type"] == "application/json"
+    if whole and answer.json["store"]:
+        items = await openai.get(f"/responses/{answer.json['id']}/input_items")
+        assert all(isinstance(each["id"], str) for each in items["data"])
 
 
 @fuzzed

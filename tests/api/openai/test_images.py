@@ -13,21 +13,20 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from clinvkd.api.media import MOST_IMAGES, _is_public
 
 from .talk import CHAT, PNG, OpenAI, image, serving, user
 
 DATA = base64.b64decode(PNG)
-ASKED = web.AppKey("asked", list[str])
 LOCAL = {"fetch_urls": True, "allow_private_networks": True}
 WHERE = "messages[0].content[1].image_url.url"
 
 
 @asynccontextmanager
-async def pictures() -> AsyncIterator[TestServer]:
-    """A server of images, good and bad."""
+async def pictures() -> AsyncIterator[tuple[BaseTestServer, list[str]]]:
+    """A server of images, good and bad, and the paths it was asked for."""
     noted: list[str] = []
 
     async def picture(_: web.Request) -> web.Response:
@@ -57,14 +56,13 @@ async def pictures() -> AsyncIterator[TestServer]:
         return response
 
     app = web.Application(middlewares=[note])
-    app[ASKED] = noted
     app.router.add_get("/picture", picture)
     app.router.add_get("/page", page)
     app.router.add_get("/large", large)
     app.router.add_get("/silent", silent)
     app.router.add_get("/away", away)
     async with TestServer(app) as server:
-        yield server
+        yield server, noted
 
 
 def asked(url: str) -> list[Any]:
@@ -80,7 +78,7 @@ async def refusal(openai: OpenAI, url: str) -> str:
 
 
 async def test_images_are_fetched_where_allowed(tmp_path: Path) -> None:
-    async with pictures() as server, serving(tmp_path, media=LOCAL) as openai:
+    async with pictures() as (server, _), serving(tmp_path, media=LOCAL) as openai:
         url = str(server.make_url("/picture"))
         (told,) = await fetched(openai, url)
         assert (told["mediaType"], told["bytes"]) == ("image/png", len(DATA))
@@ -96,7 +94,7 @@ async def test_images_are_fetched_where_allowed(tmp_path: Path) -> None:
 
 async def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     media = {**LOCAL, "max_bytes": 10_000, "timeout_secs": 0.5}
-    async with pictures() as server, serving(tmp_path, media=media) as openai:
+    async with pictures() as (server, _), serving(tmp_path, media=media) as openai:
         for path, says in (
             ("/page", "none of image/png"),
             ("/nowhere", "HTTP status 404"),
@@ -121,19 +119,22 @@ async def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
 
 
 async def test_private_addresses_are_not_asked(tmp_path: Path) -> None:
-    async with pictures() as server, serving(tmp_path, media={"fetch_urls": True}) as openai:
+    async with (
+        pictures() as (server, noted),
+        serving(tmp_path, media={"fetch_urls": True}) as openai,
+    ):
         for host in ("127.0.0.1", "localhost", "0.0.0.0", "2130706433", "[::ffff:127.0.0.1]"):
             message = await refusal(openai, f"http://{host}:{server.port}/picture")
             assert "public" in message or "could not be fetched" in message, host
         assert "not public" in await refusal(openai, f"http://127.0.0.1:{server.port}/picture")
-        assert server.app[ASKED] == []
+        assert noted == []
 
 
 async def test_nothing_is_fetched_unless_it_is_turned_on(tmp_path: Path) -> None:
     media = {"allow_private_networks": True}
-    async with pictures() as server, serving(tmp_path, media=media) as openai:
+    async with pictures() as (server, noted), serving(tmp_path, media=media) as openai:
         assert "media.fetch_urls" in await refusal(openai, str(server.make_url("/picture")))
-        assert server.app[ASKED] == []
+        assert noted == []
 
 
 @pytest.mark.parametrize(

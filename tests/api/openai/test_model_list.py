@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from clinvkd.config import Settings
 
 from .talk import CHAT, ECHO, OpenAI, error_of, serving, user
 
@@ -114,10 +115,8 @@ async def test_strictness(tmp_path: Path, path: str) -> None:
 
 async def test_a_new_configuration_is_a_new_list(tmp_path: Path) -> None:
     async with serving(tmp_path) as openai:
-        engine = openai.service.engine
-        dumped = json.loads(engine.settings.model_dump_json(include={"default_backend"}))
-        changed = type(engine.settings)(**dumped, models={"aliases": {"mine": "echo"}})
-        await engine.reload(changed)
+        sections = {"default_backend": "echo", "models": {"aliases": {"mine": "echo"}}}
+        await openai.service.engine.reload(Settings.model_validate(sections))
         assert "mine" in await ids(openai)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from clinvkd.api.openai.responses import BACKGROUND
+
 from ...daemon import daemon
 from .talk import OpenAI, assistant, error_of, serving, user
 from .test_responses import PATH, text_of
@@ -122,12 +124,13 @@ async def test_a_system_item_in_the_middle_stays_there(openai: OpenAI) -> None:
     assert openai.ways()["continue"] == before + 1
 
 
-async def test_results_of_calls_of_an_earlier_response(openai: OpenAI) -> None:
+async def test_a_call_of_an_earlier_response_has_its_result_already(openai: OpenAI) -> None:
     call = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
     output = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
     first = (await openai.response([user("?"), call, output]))["id"]
-    again = await openai.response([output], previous_response_id=first)
-    assert "sunny" in text_of(again)
+    await openai.refused(PATH, "input", input=[output], previous_response_id=first)
+    told = await continues(openai, first)
+    assert "sunny" in json.dumps(told["history"][2])
 
 
 async def test_a_configured_system_prompt_is_not_carried_over(tmp_path: Path) -> None:
@@ -228,6 +231,15 @@ async def test_deletion_of_a_running_one(openai: OpenAI) -> None:
     assert answer.json["deleted"] is True
     await missing(openai, response["id"])
     await openai.service.idle()
+
+
+async def test_what_runs_when_the_daemon_ends_has_failed(tmp_path: Path) -> None:
+    async with serving(tmp_path) as openai:
+        response = await openai.response("[[silent 60]]x", background=True)
+        await openai.service.client.app[BACKGROUND].aclose()
+        ended = await openai.get(f"{PATH}/{response['id']}")
+        assert ended["status"] == "failed"
+        assert "daemon stopped" in ended["error"]["message"]
 
 
 # Over a restart, and without a store.

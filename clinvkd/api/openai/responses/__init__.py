@@ -8,9 +8,8 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import to_json
 
-from ....engine import Engine
+from ....engine import AnyTurn, Engine
 from ....errors import InvalidRequest
-from ....pool import Turn
 from ...dialect import CLIENT, any_substance
 from ...endpoint import ENGINE, body_of, endpoint
 from ...media import fetch_images
@@ -58,7 +57,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 async def _growing(
-    engine: Engine, body: ResponseRequest, building: Building, turn: Turn
+    engine: Engine, body: ResponseRequest, building: Building, turn: AnyTurn
 ) -> AsyncIterator[tuple[bool, bytes]]:
     """What the turn makes of the response; it is stored before the caller can see its end."""
     told = building.begin()

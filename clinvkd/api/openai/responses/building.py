@@ -13,7 +13,17 @@ from typing import Any
 from pydantic_core import to_json
 
 from ....errors import ClinvkError
-from ....events import Completed, Event, StopReason, TextDelta, ThinkingDelta, Usage
+from ....events import (
+    Completed,
+    Event,
+    Request,
+    RequestArguments,
+    RequestStarted,
+    StopReason,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
 from ...dialect import Encoder
 from ...stream import EVENT_STREAM
 from ..wire import error_body, new_id
@@ -57,7 +67,7 @@ class Building:
             "metadata": body.metadata or {},
             "model": body.model,
             "output": [],
-            "parallel_tool_calls": True,
+            "parallel_tool_calls": body.parallel_tool_calls is not False,
             "previous_response_id": body.previous_response_id,
             "prompt_cache_key": None,
             "reasoning": {"effort": None, "summary": None, **reasoning},
@@ -66,8 +76,8 @@ class Building:
             "store": body.stored,
             "temperature": body.temperature,
             "text": {"format": {"type": "text"}, **text},
-            "tool_choice": "auto",
-            "tools": [],
+            "tool_choice": body.tool_choice or "auto",
+            "tools": body.tools or [],
             "top_logprobs": 0,
             "top_p": body.top_p,
             "truncation": body.truncation or "disabled",
@@ -113,6 +123,15 @@ class Building:
                 yield from self._text(text)
             case ThinkingDelta(text) if self._tells_reasoning:
                 yield from self._reasoning(text)
+            case RequestStarted(identity, name):
+                yield from self._close()
+                yield self._add(_call(identity, name))
+            case RequestArguments(_, json):
+                self._pieces.append(json)
+                kind = "response.function_call_arguments.delta"
+                yield {"type": kind, **self._place(None), "delta": json}
+            case Request():
+                yield from self._close()
             case Completed(stop_reason, usage):
                 yield from self._close("incomplete" if stop_reason in _INCOMPLETE else "completed")
                 yield from self._end(stop_reason, usage)
@@ -168,6 +187,10 @@ class Building:
             yield {"type": done, **self._place(), "text": text, "logprobs": []}
             yield {"type": "response.content_part.done", **self._place(), "part": part}
             item |= {"content": [part], "status": status}
+        elif item["type"] == "function_call":
+            done = "response.function_call_arguments.done"
+            yield {"type": done, **self._place(None), "name": item["name"], "arguments": text}
+            item |= {"arguments": text, "status": status}
         else:
             place = self._place("summary_index")
             part = {"type": "summary_text", "text": text}
@@ -188,13 +211,10 @@ class Building:
         self.object["incomplete_details"] = None if reason is None else {"reason": reason}
         yield {"type": f"response.{status}", "response": self.object}
 
-    def _place(self, kind: str = "content_index") -> dict[str, Any]:
+    def _place(self, part: str | None = "content_index") -> dict[str, Any]:
         assert self._open is not None
-        return {
-            "item_id": self._open["id"],
-            "output_index": len(self.object["output"]),
-            kind: 0,
-        }
+        place = {"item_id": self._open["id"], "output_index": len(self.object["output"])}
+        return place if part is None else {**place, part: 0}
 
 
 class ResponseEncoder(Encoder[tuple[bool, bytes]]):
@@ -216,6 +236,17 @@ class ResponseEncoder(Encoder[tuple[bool, bytes]]):
     def fail(self, error: ClinvkError) -> bytes:
         """The stream's end when the turn failed."""
         return self._building.fail(error)
+
+
+def _call(identity: str, name: str) -> dict[str, Any]:
+    return {
+        "id": new_id("fc_"),
+        "type": "function_call",
+        "status": "in_progress",
+        "call_id": identity,
+        "name": name,
+        "arguments": "",
+    }
 
 
 def _part(text: str) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from pydantic import Field
 from ....errors import InvalidRequest
 from ....intake import Asked
 from ....models import Choice
-from ....prompt import Message, OutputSchema, Sampling
+from ....prompt import Message, OutputSchema, Sampling, Tool
+from ...tools import checked_tools, tool_of
 from ..chat_models import Metadata, Tokens, Wire
+from ..tools import chosen
 from .items import Input, decode
 
 
@@ -70,6 +72,8 @@ class ResponseRequest(Wire):
     truncation: Literal["auto", "disabled"] | None = None
     metadata: Metadata | None = None
     tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     user: str | None = None
 
     @property
@@ -83,8 +87,6 @@ class ResponseRequest(Wire):
         Raises:
             InvalidRequest: naming the field at fault.
         """
-        if self.tools:
-            raise InvalidRequest("client tools are not supported by this version", param="tools")
         if self.background and not self.stored:
             raise InvalidRequest("background needs store", param="background")
         system, messages = decode(self.input, before.messages)
@@ -103,10 +105,25 @@ class ResponseRequest(Wire):
                 effort=self.reasoning.effort if self.reasoning else None,
             ),
             output=self._output(),
+            tools=self._tools(),
+            tool_choice=chosen(self.tool_choice, parallel=self.parallel_tool_calls),
             chat=True,
             ephemeral=not self.stored,
             field="input",
         )
+
+    def _tools(self) -> tuple[Tool, ...]:
+        found = []
+        for index, tool in enumerate(self.tools or ()):
+            where = f"tools[{index}]"
+            if tool.get("type") != "function":
+                raise InvalidRequest(
+                    f"{where}: only tools of type function are supported", param=where
+                )
+            found.append(
+                tool_of(tool.get("name"), tool.get("description"), tool.get("parameters"), where)
+            )
+        return checked_tools(found)
 
     def _output(self) -> OutputSchema | None:
         form = self.text.format if self.text else None

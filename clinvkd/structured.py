@@ -1,0 +1,134 @@
+"""Turns whose answer must be JSON of a given form: checked by us before anybody sees it.
+
+The agent is asked for the form natively, but nothing is believed: the text is held back until it
+is complete and validates. An answer that does not is repaired by one more turn that names the
+fault; then the turn fails. So no caller ever gets invalid JSON with a success.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from .errors import BackendError
+from .events import Completed, Event, TextDelta, Usage
+from .pool import Turn
+from .prompt import Message, OutputSchema, Prompt, Text
+
+_REPAIR = (
+    "Your answer does not have the form that was asked for: {fault}\n"
+    "Answer again with nothing but one JSON value that this JSON Schema accepts:\n{schema}"
+)
+
+Run = Callable[[Prompt], AbstractAsyncContextManager[Turn]]
+
+
+class StructuredTurn:
+    """One or two turns that look like one.
+
+    Attributes:
+        prompt: what was asked.
+        completed: the last event once it has come, else None.
+        agent_session_id: the agent's own id of the conversation once told, else None.
+        reply: the assistant's message, once there is one.
+        when_completed: called once, before the last event is given to the caller.
+    """
+
+    def __init__(self, run: Run, prompt: Prompt, output: OutputSchema) -> None:
+        self.prompt = prompt
+        self.completed: Completed | None = None
+        self.agent_session_id: str | None = None
+        self.reply = Message("assistant", ())
+        self.when_completed: list[Callable[[], None]] = []
+        self._run = run
+        self._output = output
+        self._started = time.monotonic()
+        self._events = self._play()
+
+    def __aiter__(self) -> StructuredTurn:
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        events = await anext(self._events)
+        if self.completed is not None:
+            for act in self.when_completed:
+                act()
+        return events
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self._started
+
+    async def aclose(self) -> None:
+        """The caller is done with it; a turn that still runs is interrupted."""
+        await self._events.aclose()
+
+    async def _play(self) -> AsyncGenerator[list[Event], None]:
+        usage = Usage()
+        prompt = self.prompt
+        for last in (False, True):
+            async with self._run(prompt) as turn:
+                async for events in turn:
+                    told: list[Event] = [
+                        event for event in events if not isinstance(event, TextDelta | Completed)
+                    ]
+                    if told:
+                        yield told
+            self.agent_session_id = turn.agent_session_id
+            completed = turn.completed
+            assert completed is not None  # a turn ends with it or raises
+            usage += completed.usage
+            self.reply = turn.reply
+            text = turn.reply.text
+            fault = None if _exempt(completed, turn.reply) else fault_of(text, self._output)
+            if fault is None:
+                self.completed = replace(completed, usage=usage)
+                yield [*([TextDelta(text)] if text else []), self.completed]
+                return
+            if last:
+                raise BackendError(
+                    f"backend {prompt.backend!r}: the answer does not have the form that was"
+                    f" asked for, also after it was asked again: {fault}"
+                )
+            again = _REPAIR.format(fault=fault, schema=json.dumps(self._output.schema))
+            asked = (*prompt.messages, turn.reply, Message("user", (Text(again),)))
+            prompt = replace(prompt, messages=asked)
+
+
+@asynccontextmanager
+async def structured(
+    run: Run, prompt: Prompt, output: OutputSchema
+) -> AsyncIterator[StructuredTurn]:
+    """A structured turn; leaving the context early interrupts the agent."""
+    turn = StructuredTurn(run, prompt, output)
+    try:
+        yield turn
+    finally:
+        await turn.aclose()
+
+
+def fault_of(text: str, output: OutputSchema) -> str | None:
+    """What is wrong with an answer, or None when nothing is."""
+    try:
+        value: Any = json.loads(text)
+    except ValueError as error:
+        return f"it is not JSON ({error})"
+    try:
+        Draft202012Validator(output.schema).validate(value)
+    except ValidationError as error:
+        return f"{error.json_path}: {error.message[:300]}"
+    return None
+
+
+def _exempt(completed: Completed, reply: Message) -> bool:
+    """An answer that was cut, refused, or is a call of the caller's tools, has no form to keep."""
+    called = any(not isinstance(block, Text) for block in reply.content)
+    return called or completed.stop_reason not in ("end_turn", "stop_sequence")
