@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := clinvkd tests $(wildcard benchmarks)
+SOURCES := clinvkd tests benchmarks docs/generate.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # A stamp stands for a finished installation; it is older than what it was made from, or done.
@@ -17,7 +17,7 @@ LOCAL_DONE := $(VENV)/.done-local
 DEV_DONE := $(VENV)/.done-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench clean local agents
+.PHONY: help serve test check format bench clean local agents clients
 
 help:
 	@echo "make serve    install and start the daemon on 127.0.0.1:8080 (ARGS='--port 9000')"
@@ -30,7 +30,7 @@ help:
 serve: $(BASE_DONE) local
 	@exec $(BIN)/clinvk serve $(ARGS)
 
-test: $(DEV_DONE) local agents
+test: $(DEV_DONE) local agents clients
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(DEV_DONE)
@@ -67,6 +67,14 @@ agents: $(DEV_DONE)
 	  status=$$?; test $$status -eq 3 || exit $$status; \
 	  echo; \
 	  echo "*** For the reason above, the tests against the REAL agent programs are SKIPPED. ***"; \
+	  echo; }
+
+# Likewise the clients of the dialects: libraries and SDKs of other people, in places of their own.
+clients: $(DEV_DONE)
+	@$(BIN)/python -m tests.install_clients || { \
+	  status=$$?; test $$status -eq 3 || exit $$status; \
+	  echo; \
+	  echo "*** For the reason above, the tests with JAVASCRIPT clients are SKIPPED. ***"; \
 	  echo; }
 
 $(DEV_DONE): $(BASE_DONE)

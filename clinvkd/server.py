@@ -184,7 +184,7 @@ def _banner(engine: Engine, host: str, port: int) -> str:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"clinvk is listening on http://{address}"]
     for report in engine.report():
-        state = "available" if report.reason is None else report.reason
+        state = "available" if report.reason is None else report.reason.partition(" (")[0]
         lines.append(f"  {report.name:<10} {state}")
     try:
         name, why = engine.default_backend()

@@ -62,7 +62,7 @@ async def test_the_banner_says_where_and_what(tmp_path: Path) -> None:
     async with daemon(tmp_path, ECHO) as running:
         assert running.url.startswith("http://127.0.0.1:")
         text = "\n".join(running.banner)
-        assert "claude     not installed: 'claude' was not found (looked in " in text
+        assert "claude     not installed: 'claude' was not found\n" in text
         assert "echo       available" in text
         assert "Default backend: echo (configured as default_backend)." in text
 

