@@ -57,6 +57,9 @@ BACKENDS = ROOT / "docs" / "guides" / "backends.md"
 QUICKSTART = ROOT / "docs" / "quickstart.md"
 
 
+REQUEST_FIELDS = {field.alias or name for name, field in PromptRequest.model_fields.items()}
+
+
 def every_block(language: str) -> list[Any]:
     return [
         pytest.param(text, id=f"{page.relative_to(ROOT)}-{index}")
@@ -207,7 +210,7 @@ def test_abilities_are_as_documented() -> None:
         shown.add(name)
         resolved = backend(name)
         able = DRIVERS[resolved.driver].abilities_of(resolved)
-        fields = {field.alias or name for name, field in PromptRequest.model_fields.items()}
+        fields = REQUEST_FIELDS
         assert (name, history, images) == (name, able.history, "yes" if able.images else "no")
         assert int(conversations) == (resolved.pool.conversations or able.conversations)
         assert int(processes) == able.agents
@@ -279,9 +282,7 @@ def test_every_documented_endpoint_exists() -> None:
 
 def test_every_field_is_documented_and_exists() -> None:
     fields = section(API, "Fields")
-    assert first_column(fields) == {
-        field.alias or name for name, field in PromptRequest.model_fields.items()
-    }
+    assert first_column(fields) == REQUEST_FIELDS
     answer = section(API, "Answer")
     assert first_column(answer) == set(PromptAnswer.model_fields)
     (example,) = (b for b in map(json.loads, blocks(API, "json")) if "dry_run" in b)
