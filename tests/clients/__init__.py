@@ -1,0 +1,1 @@
+"""The world's OpenAI clients, unchanged, against a running daemon."""

@@ -1,0 +1,1 @@
+"""Programs that use one client library each; `cases` tells how they are run."""
