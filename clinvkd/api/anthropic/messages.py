@@ -38,7 +38,8 @@ async def messages(request: web.Request) -> web.StreamResponse:
     choice = engine.models.resolve(body.model)
     await fetch_images(image_references(body.messages), engine.settings.media)
     before = await threads.before(engine, body)
-    approved = await engine.approve(body.asked(choice, before.messages, before.system))
+    asked = body.asked(choice, before.messages, before.system, before.tools)
+    approved = await engine.approve(asked)
     headers = _headers(approved, body, choice)
     prompt = approved.prompt
     narration = Narration(

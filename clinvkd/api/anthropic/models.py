@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -9,11 +10,13 @@ from pydantic import Field
 from ...errors import InvalidRequest
 from ...intake import Asked
 from ...models import Choice
-from ...prompt import Message, OutputSchema, Sampling
+from ...prompt import Message, OutputSchema, Sampling, Tool
 from .content import Content, Messages, Wire, decode, system_of
 from .tools import chosen, declared
 
 _UNSUPPORTED = ("container", "mcp_servers", "compaction")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST_NAMES = 32  # callers choose these names
 _QUIET = ("metadata", "cache_control", "context_management", "betas", "diagnostics")
 
 
@@ -75,13 +78,18 @@ class MessagesRequest(CountRequest):
         return self.thinking is not None and self.thinking.type != "disabled"
 
     def asked(
-        self, choice: Choice, before: tuple[Message, ...] = (), system: str | None = None
+        self,
+        choice: Choice,
+        before: tuple[Message, ...] = (),
+        system: str | None = None,
+        tools: tuple[Tool, ...] = (),
     ) -> Asked:
         """The request free of this dialect.
 
         Args:
             before: earlier messages that the server holds.
             system: the system prompt when the request has none.
+            tools: the tools when the request has none.
 
         Raises:
             InvalidRequest: naming the field at fault.
@@ -113,7 +121,7 @@ class MessagesRequest(CountRequest):
                 effort=config.effort,
             ),
             output=OutputSchema(config.format.schema_) if config.format else None,
-            tools=declared(self.tools),
+            tools=declared(self.tools) or tools,
             tool_choice=chosen(self.tool_choice),
             chat=True,
             raw_events=True,
@@ -122,9 +130,10 @@ class MessagesRequest(CountRequest):
         )
 
     def unknown(self) -> list[str]:
-        """Undeclared fields that were given and have no effect."""
+        """Undeclared fields that were given and have no effect, if a header can name them."""
         extra = self.model_extra or {}
-        return [name for name, value in extra.items() if value and name not in _QUIET]
+        named = [name for name, value in extra.items() if value and name not in _QUIET]
+        return [name for name in named if _NAME.fullmatch(name)][:_MOST_NAMES]
 
     def _check_thinking(self) -> None:
         match self.thinking:

@@ -15,8 +15,8 @@ import structlog
 
 from ...engine import AnyTurn, Engine
 from ...errors import InvalidRequest, NotFound, StoreUnavailable
-from ...prompt import Message, Thinking
-from ...store import StoredResponse, encode_binding
+from ...prompt import Message, Thinking, Tool
+from ...store import StoredResponse, decode_binding, encode_binding
 from ..dialect import CLIENT
 from .content import WireMessage, decode
 from .models import MessagesRequest
@@ -35,10 +35,12 @@ class Before:
     Attributes:
         messages: in canonical form; none at the beginning of a thread.
         system: the system prompt the thread was made with.
+        tools: the caller's tools it was made with.
     """
 
     messages: tuple[Message, ...] = ()
     system: str | None = None
+    tools: tuple[Tool, ...] = ()
 
 
 async def before(engine: Engine, body: MessagesRequest) -> Before:
@@ -64,7 +66,8 @@ async def before(engine: Engine, body: MessagesRequest) -> Before:
             param="thread.previous_message_id",
             details={"error_code": "thread_not_found"},
         )
-    return Before(held.messages, held.binding["system"])
+    binding = decode_binding(held.binding, held.messages)
+    return Before(held.messages, binding.system, binding.tools)
 
 
 async def keep(engine: Engine, body: MessagesRequest, narration: Narration, turn: AnyTurn) -> None:

@@ -20,6 +20,7 @@ from .launch import launch
 from .lines import control_request
 from .script import ClaudeScript
 from .settings import EFFORTS, EXTRA_BODY, provider_stops
+from .tools import CHOICES, choices
 
 COMPOSING: Final = (2, 1, 248)
 """The first version that takes a `client_composed` message literally."""
@@ -37,6 +38,8 @@ class ClaudeDriver(Driver):
         conversations=1,
         agents=8,
         messages_api=True,
+        client_tools=True,
+        tool_choice=CHOICES,
         options={
             "effort": Option(
                 kind="choice",
@@ -55,8 +58,8 @@ class ClaudeDriver(Driver):
 
     @classmethod
     def abilities_for(cls, backend: Backend, prompt: Prompt) -> Abilities:
-        """The agent is not given every stop text."""
-        abilities = cls.abilities_of(backend)
+        """The agent is not given every stop text and choice of tools."""
+        abilities = replace(cls.abilities_of(backend), tool_choice=choices(prompt))
         if provider_stops(prompt) == prompt.sampling.stop:
             return abilities
         return replace(abilities, honours=abilities.honours - {"stop"})

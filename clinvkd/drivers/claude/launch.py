@@ -10,7 +10,7 @@ from ...prompt import Permissions, Prompt
 from ..base import Launch
 from .permissions import EDITING, READING
 
-_ENVIRONMENT = (
+_ENVIRONMENT: tuple[tuple[str, str], ...] = (
     # No "@path" in a prompt is read from the disk; the only defence that old versions have.
     ("CLAUDE_CODE_DISABLE_ATTACHMENTS", "1"),
     # A background command would go on acting, and start turns of its own, after its turn ended.
@@ -23,6 +23,13 @@ _ENVIRONMENT = (
     ("DISABLE_AUTOUPDATER", "1"),
     ("DISABLE_ERROR_REPORTING", "1"),
     ("DISABLE_TELEMETRY", "1"),
+)
+_CHAT_ENVIRONMENT = (
+    *_ENVIRONMENT,
+    # The caller's tools keep their names, whatever they are: the agent has none of its own. It
+    # must not tell the model of its agents either, as it does when a tool is called "Agent".
+    ("CLAUDE_AGENT_SDK_DISABLE_BUILTIN_AGENTS", "1"),
+    ("CLAUDE_AGENT_SDK_MCP_NO_PREFIX", "1"),
 )
 _STREAM_JSON = (
     "-p",
@@ -45,14 +52,14 @@ def launch(backend: Backend, prompt: Prompt) -> Launch:
     """How a process for `prompt` starts; all chats of a backend start the same way."""
     permissions = prompt.permissions
     if permissions.tools:
-        flags, cwd = _agent_flags(permissions), prompt.workdir
+        flags, cwd, environment = _agent_flags(permissions), prompt.workdir, _ENVIRONMENT
     else:
-        flags, cwd = _CHAT, None
+        flags, cwd, environment = _CHAT, None, _CHAT_ENVIRONMENT
     if prompt.ephemeral or not permissions.tools:
         flags += ("--no-session-persistence",)
     return Launch(
         argv=(*backend.command, *_STREAM_JSON, *flags, *backend.extra_flags),
-        environment=_ENVIRONMENT,
+        environment=environment,
         cwd=cwd,
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from ...prompt import Block, Document, Image, Message, Text, Thinking, ToolResult, ToolUse
 from ..base import Json, Send
 
+_REASONING = ("thinking", "redacted_thinking")
+
 
 def control_request(number: int, request: Json) -> Send:
     """A request of ours; its answer carries the same id."""
@@ -54,18 +56,20 @@ def user_line(content: list[Json], *, composed: bool, query: bool = True) -> Sen
     return Send(line)
 
 
-def assistant_line(number: int, content: list[Json]) -> Send:
+def assistant_line(number: int, content: list[Json], model: str | None) -> Send:
     """An earlier answer, appended to the context.
 
     Each gets an id of its own: 2.1.197 merges assistant messages whose ids are equal or missing.
+
+    Args:
+        number: makes the id.
+        content: its blocks, in the form of the Messages API.
+        model: the one the conversation runs on: reasoning of any other the agent leaves out.
     """
-    return Send(
-        {
-            "type": "assistant",
-            "message": {"id": f"msg_clinvk_{number}", "role": "assistant", "content": content},
-            "parent_tool_use_id": None,
-        }
-    )
+    message: Json = {"id": f"msg_clinvk_{number}", "role": "assistant", "content": content}
+    if model is not None and any(block["type"] in _REASONING for block in content):
+        message["model"] = model
+    return Send({"type": "assistant", "message": message, "parent_tool_use_id": None})
 
 
 def content_of(messages: Iterable[Message]) -> list[Json]:

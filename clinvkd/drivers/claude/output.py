@@ -36,6 +36,17 @@ def json_schema(output: OutputSchema) -> Json:
     return {name: value for name, value in output.schema.items() if name != "$schema"}
 
 
+def definition(output: OutputSchema) -> Json:
+    """The tool as the CLI offers it, for a request whose tools are written here."""
+    return {
+        "name": TOOL,
+        "description": "Use this tool to return your final response in the requested structured"
+        " format. You MUST call this tool exactly once at the end of your response to provide the"
+        " structured output.",
+        "input_schema": json_schema(output),
+    }
+
+
 def refuse_unless_offered(tools: object) -> None:
     """Raise BackendRefused when the tool is not among `tools`: the CLI dropped the schema."""
     if not isinstance(tools, list) or TOOL not in tools:

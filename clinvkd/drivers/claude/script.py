@@ -1,20 +1,20 @@
 """The conversation of a Claude Code process: binding, seeding and turns.
 
-System prompt, model, form of the answer and what may change from turn to turn are bound late, the
-history is written into the context line by line, and all that needs no answer is sent together
-with the first message.
+System prompt, model, tools, form of the answer and what may change from turn to turn are bound
+late, the history is written into the context line by line, and all that needs no answer is sent
+together with the first message.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import count, groupby
+from operator import attrgetter
 from pathlib import Path
 
 from ...errors import BackendError, BackendRefused
 from ...events import (
     Completed,
-    MessagesApiEvent,
     Opened,
     Progress,
     StopReason,
@@ -26,18 +26,18 @@ from ...events import (
 )
 from ...prompt import Message, Permissions, Prompt
 from ..base import RECEIVE, Exchange, Json, Script, Send
+from .calls import Calls
 from .errors import failure_of
 from .lines import (
     assistant_line,
     content_of,
-    control_answer,
-    control_refusal,
     control_request,
     user_line,
 )
 from .output import TOOL, StructuredAnswer, json_schema, refuse_unless_offered
-from .permissions import refusal
+from .questions import answers
 from .settings import TurnSettings
+from .tools import ClientTools
 from .turn import Turn, usage_of
 
 
@@ -55,8 +55,10 @@ class ClaudeScript(Script):
         self._folder = folder
         self._extra_body = extra_body
         self._permissions = Permissions()
-        self._numbers = itertools.count(1)
+        self._numbers = count(1)
         self._settings = TurnSettings()
+        self._tools = ClientTools()
+        self._model: str | None = None
         self._cost = 0.0
         self._running: Turn | None = None
         self._unwanted = False
@@ -65,7 +67,8 @@ class ClaudeScript(Script):
         """Send what the prompt binds; the answers are looked at while the first turn runs."""
         self._permissions = prompt.permissions
         self._folder = prompt.workdir or self._folder
-        binding: Json = {}
+        self._tools = ClientTools.of(prompt)
+        binding = self._tools.binding()
         if prompt.system is not None:
             binding["systemPrompt"] = [prompt.system]
         if prompt.output is not None:
@@ -73,23 +76,28 @@ class ClaudeScript(Script):
         if binding:
             # Only the first `initialize` of a process counts, so none is sent without need.
             yield self._request({"subtype": "initialize", **binding})
-        yield from self._tune(prompt, {} if prompt.model is None else {"model": prompt.model})
+        settings = self._tools.settings()
+        if prompt.model is not None:
+            settings["model"] = prompt.model
+        yield from self._tune(prompt, settings)
 
     def seed(self, history: tuple[Message, ...]) -> Exchange[None]:
         """Append each message to the context, without a model call."""
-        for message in history:
-            if not (content := content_of((message,))):
+        for role, messages in groupby(history, attrgetter("role")):
+            if not (content := content_of(messages)):
                 continue
-            if message.role == "assistant":
-                yield assistant_line(next(self._numbers), content)
+            if role == "assistant":
+                content = self._tools.called(content)
+                yield assistant_line(next(self._numbers), content, self._model)
             else:
+                content = self._tools.answered(content)
                 yield user_line(content, composed=self._composed, query=False)
                 # Without waiting the agent would put all answers before all questions.
                 yield from self._appended()
 
     def turn(self, prompt: Prompt) -> Exchange[None]:
         """Send the new messages as one and tell the answer."""
-        if not (content := content_of(prompt.new)):
+        if not (content := self._tools.answered(content_of(prompt.new))):
             raise BackendRefused("the prompt is blank", param="prompt")
         self.reusable = False
         if self._unwanted:
@@ -98,13 +106,14 @@ class ClaudeScript(Script):
         answer = None if prompt.output is None else StructuredAnswer(prompt.output)
         # A structured answer is the input of a tool of the agent's, which is nothing to pass on.
         passes_on = prompt.raw_events and answer is None
-        turn = self._running = Turn(prompt.max_turns, answer)
+        calls = Calls(self._tools)
+        turn = self._running = Turn(prompt.max_turns, calls, answer)
         yield from self._tune(prompt, {})
         yield user_line(content, composed=self._composed)
         while True:
             message = yield RECEIVE
             if passes_on and turn.ending is None and _is_provider_event(message):
-                yield MessagesApiEvent(message["event"])
+                yield from calls.raw(message["event"])
             if turn.ending is None and (words := _spoken(message)) is not None:
                 if answer is None:
                     yield TextDelta(turn.text.add(words, turn.messages))
@@ -159,6 +168,8 @@ class ClaudeScript(Script):
                     raise failure_of(result, None, streaming=False)
                 case {"type": "result"}:
                     return
+                case {"type": "system", "subtype": "init", "model": str(model)}:
+                    self._model = model.partition("[")[0]  # without a note like "[1m]"
                 case {"type": "control_request"} as request:
                     yield from self._answer(request)
                 case {"type": "control_response"} as response:
@@ -178,6 +189,7 @@ class ClaudeScript(Script):
             case {"type": "system", "subtype": "init"}:
                 if turn.answer is not None:
                     refuse_unless_offered(message.get("tools"))
+                self._tools.refuse_unless_offered(message.get("tools"))
                 yield Opened(message.get("session_id"), message.get("model"))
             case {"type": "system", "subtype": "status", "status": str(stage)}:
                 yield Progress(stage)
@@ -191,6 +203,7 @@ class ClaudeScript(Script):
     def _stream_event(self, turn: Turn, event: Json) -> Exchange[None]:
         if turn.answer is not None:
             yield from turn.answer.stream(event)
+        yield from turn.calls.stream(event)
         match event:
             case {
                 "type": "content_block_delta",
@@ -203,6 +216,8 @@ class ClaudeScript(Script):
             case {"type": "message_start", "message": {"usage": dict(usage)}}:
                 if turn.cut:
                     raise BackendError("the answer's stream ended early and began again")
+                if turn.calls.names:
+                    raise BackendError("claude went on without the results of the caller's tools")
                 turn.begin_message(usage)
             case {
                 "type": "message_delta",
@@ -226,6 +241,10 @@ class ClaudeScript(Script):
                 yield self._stop(turn, "end_turn")
             case "stop_sequence" if turn.silent:
                 yield self._stop(turn, "stop_sequence")
+            case "tool_use" if turn.calls.broken is not None:
+                raise BackendError(
+                    f"the model called {turn.calls.broken} with what is no JSON object"
+                )
             case "tool_use":
                 turn.rounds += 1
                 if turn.exhausted:
@@ -238,7 +257,8 @@ class ClaudeScript(Script):
                     turn.tools[identity] = name
                     if parent is None:
                         turn.waiting.add(identity)
-                    if turn.answer is None or name != TOOL:
+                    own = turn.answer is None or name != TOOL
+                    if own and identity not in turn.calls.names:
                         yield ToolCall(identity, name, block.get("input"))
 
     def _outputs(self, turn: Turn, blocks: list[Json]) -> Exchange[None]:
@@ -271,6 +291,11 @@ class ClaudeScript(Script):
                 raise failure_of(result, turn.error_kind, streaming=streaming)
             case _ if turn.cut:
                 raise BackendError("the answer's stream ended early")
+            case {"terminal_reason": "tool_deferred"}:
+                self._tools.wait_for(turn.calls.names)
+                self.reusable, reason = True, "tool_use"
+            case _ if turn.calls.names:
+                raise BackendError("claude did not wait for the results of the caller's tools")
             case _ if turn.answer is not None:
                 yield from turn.answer.accepted(result)
                 self.reusable, reason = True, "end_turn"
@@ -285,25 +310,9 @@ class ClaudeScript(Script):
         stopped_by = turn.stop_sequence if reason == "stop_sequence" else None
         yield Completed(reason, turn.total(result.get("usage") or {}), cost, stopped_by)
 
-    def _answer(self, request: Json) -> Exchange[None]:
-        """Answer a question of the agent at once; a turn never waits for a person."""
-        match request:
-            case {
-                "request_id": str(number),
-                "request": {
-                    "subtype": "can_use_tool",
-                    "tool_name": str(tool),
-                    "input": dict(arguments),
-                },
-            }:
-                reason = refusal(self._permissions, self._folder, tool, arguments)
-                if reason is None:
-                    yield control_answer(number, {"behavior": "allow", "updatedInput": arguments})
-                else:
-                    yield control_answer(number, {"behavior": "deny", "message": reason})
-                    yield Progress("permission_denied", reason)
-            case {"request_id": str(number)}:
-                yield control_refusal(number, "clinvk does not serve this request")
+    def _answer(self, request: Json) -> Iterator[Send | Progress]:
+        told = () if self._running is None else self._running.calls.names
+        return answers(request, self._permissions, self._folder, self._tools, told)
 
     def _stop(self, turn: Turn, reason: StopReason) -> Send:
         turn.ending = reason

@@ -7,7 +7,7 @@ nothing in the conversation, and an empty value of a variable takes the variable
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic_core import from_json, to_json
@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 from ...errors import BackendRefused
 from ...prompt import Prompt
 from ..base import Json
+from .tools import body_members
 
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 """Levels of effort, least first."""
@@ -23,6 +24,7 @@ EXTRA_BODY: Final = "CLAUDE_CODE_EXTRA_BODY"
 """Variable with a JSON object that is merged into the body of the provider's request."""
 
 _MAX_TOKENS = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
+_FORCING = ("any", "tool")
 _NO_LESS: Mapping[str, str] = {"none": EFFORTS[0], "minimal": EFFORTS[0]}
 """Levels of others below the least one here. 2.1.330 goes on thinking when told not to think."""
 
@@ -34,7 +36,7 @@ class TurnSettings:
     Attributes:
         effort: one of `EFFORTS`, or None for the agent's own.
         max_tokens: most tokens of one model call, or None for the model's own limit.
-        stop: what the provider is to stop at.
+        body: what the bodies of the provider's requests have to hold besides the agent's own.
         thinking_tokens: most tokens of reasoning, 0 for none, or None for the agent's own. The
             agent (`set_max_thinking_tokens`) follows it as far as the model can: a model that
             thinks as it sees fit goes on doing so, some even at 0.
@@ -42,7 +44,7 @@ class TurnSettings:
 
     effort: str | None = None
     max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
+    body: Json = field(default_factory=dict)
     thinking_tokens: int | None = None
 
     @classmethod
@@ -59,11 +61,18 @@ class TurnSettings:
                 raise BackendRefused(
                     f"claude has no effort {effort!r}; it has {', '.join(EFFORTS)}", param="effort"
                 )
+        body = body_members(prompt)
+        if stops := provider_stops(prompt):
+            body["stop_sequences"] = list(stops)
+        thinking_tokens = prompt.sampling.thinking_tokens
+        if thinking_tokens is None and body.get("tool_choice", {}).get("type") in _FORCING:
+            # Models that can do without thinking must: their provider takes only one of the two.
+            thinking_tokens = 0
         return cls(
             effort=effort,
             max_tokens=prompt.max_tokens,
-            stop=provider_stops(prompt),
-            thinking_tokens=prompt.sampling.thinking_tokens,
+            body=body,
+            thinking_tokens=thinking_tokens,
         )
 
     def changes(self, before: TurnSettings, configured_body: str) -> Json:
@@ -78,8 +87,8 @@ class TurnSettings:
         environment: Json = {}
         if self.max_tokens != before.max_tokens:
             environment[_MAX_TOKENS] = "" if self.max_tokens is None else str(self.max_tokens)
-        if self.stop != before.stop:
-            environment[EXTRA_BODY] = _extra_body(configured_body, self.stop)
+        if self.body != before.body:
+            environment[EXTRA_BODY] = _extra_body(configured_body, self.body)
         if environment:
             settings["env"] = environment
         return settings
@@ -96,12 +105,12 @@ def provider_stops(prompt: Prompt) -> tuple[str, ...]:
     return tuple(text for text in prompt.sampling.stop if text.strip())
 
 
-def _extra_body(configured: str, stop: tuple[str, ...]) -> str:
-    if not stop:
+def _extra_body(configured: str, members: Json) -> str:
+    if not members:
         return configured
     try:
         body = from_json(configured or "{}")
     except ValueError:
         body = None
-    members = body if isinstance(body, dict) else {}  # what is no object the agent ignores too
-    return to_json(members | {"stop_sequences": list(stop)}).decode()
+    own = body if isinstance(body, dict) else {}  # what is no object the agent ignores too
+    return to_json(own | members).decode()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from ...events import StopReason, Usage
 from ..base import Json
 from ..paragraphs import Paragraphs
+from .calls import Calls
 from .output import StructuredAnswer
 
 
@@ -16,6 +17,7 @@ class Turn:
 
     Attributes:
         limit: most model calls of the tool loop, or None.
+        calls: those of the caller's tools.
         answer: the answer when it has to be of a certain form, or None for text.
         ending: why we asked the agent to stop; what still comes is not told any more.
         opening: usage of the message that streams now, which has no stop reason yet; else None.
@@ -34,6 +36,7 @@ class Turn:
     """
 
     limit: int | None
+    calls: Calls
     answer: StructuredAnswer | None = None
     ending: StopReason | None = None
     opening: Json | None = None

@@ -119,14 +119,16 @@ async def test_how_a_message_ends(
 ) -> None:
     async with stage(tmp_path, name) as staged:
         stream = await staged.stream(said(stop=reply), stop_sequences=["END"], max_tokens=77)
-        [sent] = staged.provider.sent
-        assert stream.events == sent
+        # After a message that was too long the agent goes on by itself, if it is not stopped in
+        # time; nothing of that is told.
+        assert stream.events == staged.provider.sent[0]
         assert stream.message["stop_reason"] == reason
         assert stream.message["stop_sequence"] == sequence
-        assert (staged.last["max_tokens"], staged.last["stop_sequences"]) == (77, ["END"])
+        asked = staged.provider.turns[0].body
+        assert (asked["max_tokens"], asked["stop_sequences"]) == (77, ["END"])
         whole = await staged.message(said(stop=reply), stop_sequences=["END"])
         assert (whole["stop_reason"], whole["stop_sequence"]) == (reason, sequence)
-        assert len(staged.provider.turns) == 2
+        assert whole["content"] == stream.message["content"]
 
 
 @pytest.mark.parametrize("fault", ["cut_after", "fail_after"])

@@ -28,7 +28,7 @@ async def test_everything_counts(anthropic: Anthropic) -> None:
     call = {"type": "tool_use", "id": "t", "name": "weather", "input": {"city": words}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [text(words)]}
     document = {"type": "text", "media_type": "text/plain", "data": words}
-    for messages, body in [
+    cases: list[tuple[list[Any], dict[str, Any]]] = [
         ([user(words)], {}),
         ([user("hi")], {"system": words}),
         ([user("hi")], {"tools": [tool]}),
@@ -36,7 +36,8 @@ async def test_everything_counts(anthropic: Anthropic) -> None:
         ([user([{"type": "document", "source": document}])], {}),
         ([user("hi"), assistant([call]), user([{**result, "content": "x"}])], {}),
         ([user("hi"), assistant([{**call, "input": {}}]), user([result])], {}),
-    ]:
+    ]
+    for messages, body in cases:
         assert await count(anthropic, *messages, **body) > little + 300
 
 

@@ -49,8 +49,10 @@ async def test_the_models_of_available_backends(tmp_path: Path) -> None:
 
 async def test_pages(tmp_path: Path) -> None:
     names = ["echo", *(f"echo/m{number}" for number in range(6))]
-    backends = {"echo": {"models": [f"m{number}" for number in range(6)]}}
-    backends["local"] = {"enabled": False}
+    backends: dict[str, Any] = {
+        "echo": {"models": [f"m{number}" for number in range(6)]},
+        "local": {"enabled": False},
+    }
     async with serving(tmp_path, backends=backends) as anthropic:
         seen, query = [], "?limit=3"
         while True:

@@ -112,3 +112,11 @@ async def test_a_failed_turn_is_not_kept(anthropic: Anthropic) -> None:
     assert stream.error is not None
     answer = await anthropic.post([user("more")], thread=after(stream.message))
     assert answer.status == 404
+
+
+async def test_tools_are_those_of_the_thread(tmp_path: Path) -> None:
+    tool = {"name": "weather", "description": "", "input_schema": {"type": "object"}}
+    async with serving(tmp_path) as anthropic:
+        first = await anthropic.message("one", tools=[tool], thread=CREATE)
+        await anthropic.message("two", thread=after(first))
+        assert anthropic.ways().get("continue", 0) == 1
