@@ -102,12 +102,15 @@ def backend(**options: Any) -> Backend:
     return Backend(name="codex", driver="codex", command=("codex",), **options)
 
 
-def started(config: Json | None = None, account: Json | None = None) -> CodexDriver:
+def started(
+    config: Json | None = None, account: Json | None = None, catalog: bytes | None = None
+) -> CodexDriver:
+    """A driver that has shaken hands; `catalog` is what `codex debug models` prints."""
     driver = CodexDriver(backend(), SCRATCH)
     hello = {"userAgent": "clinvk/0.169.0 (Debian 12.0.0; x86_64) unknown (clinvk; 1)"}
     results = [hello, account or LOGGED_IN, {"config": config or {}}]
     answers = [{"id": number, "result": result} for number, result in enumerate(results, 1)]
-    assert play(driver.start(), handshake(driver, answers)).finished
+    assert play(driver.start(), handshake(driver, answers), catalog).finished
     return driver
 
 

@@ -71,12 +71,18 @@ async def staged(
     folder: Path,
     edit: Callable[[Path, str], None] = lambda home, url: None,
     provider_class: type[ResponsesProvider] = ResponsesProvider,
+    **options: Any,
 ) -> AsyncIterator[Stage]:
-    """A stage; `edit` may change codex's home, given the provider's URL, before the start."""
+    """A stage; `edit` may change codex's home, given the provider's URL, before the start.
+
+    `options` are more of the backend's configuration.
+    """
     async with provider_class() as provider:
         agent = prepare("codex", provider.url, folder)
         edit(Path(agent.environment["CODEX_HOME"]), provider.url)
-        configured = backend("codex", "codex", agent.command, environment=agent.environment)
+        configured = backend(
+            "codex", "codex", agent.command, environment=agent.environment, **options
+        )
         async with running_pool(
             configured, CodexDriver, folder / "run", inherited={"PATH": os.defpath}
         ) as pool:

@@ -196,7 +196,10 @@ async def test_effort_and_schema_reach_the_provider_in_every_turn(stage: Stage) 
         "required": ["name"],
         "additionalProperties": False,
     }
-    wanted: dict[str, Any] = {"sampling": Sampling(effort="minimal"), "output": OutputSchema(schema)}
+    wanted: dict[str, Any] = {
+        "sampling": Sampling(effort="minimal"),
+        "output": OutputSchema(schema),
+    }
     first = directed(text='{"name": "Ann"}', chunks=3)
     events = await stage.ask(first, **wanted)
     assert text_of(events) == '{"name": "Ann"}'

@@ -10,14 +10,26 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from ... import __version__
 from ...config import Backend
 from ...errors import BackendUnavailable
 from ...prompt import Prompt
-from ..base import Abilities, Driver, Exchange, Json, Launch, Option, Send
+from ..base import (
+    Abilities,
+    Driver,
+    Exchange,
+    Json,
+    Launch,
+    Option,
+    RunProgram,
+    Send,
+    WriteFile,
+)
 from ..jsonrpc import METHOD_NOT_FOUND, Peer, RpcError, plain_call
+from . import catalog
 from .errors import LOGIN_HINT, told
 from .settings import HostSettings
 from .thread import CodexThread
@@ -41,6 +53,20 @@ _UNUSED = (
 )
 """Notifications nobody here looks at: codex is told not to send them."""
 
+_RAW_ITEM = b'{"method":"rawResponseItem/completed"'
+_RAW_CALL = b'"item":{"type":"function_call",'
+_RAW_HEAD = 300  # bytes of a line that hold the ids before the item, and its type
+
+_NO_CATALOG = (
+    "`codex debug models` told no model catalog: chats may be offered leftover tools of codex, "
+    "and its newest models call tools of the caller's one at a time"
+)
+
+_REFUSED_CATALOG = (
+    "codex does not take the model catalog clinvk makes from its own: chats may be offered "
+    "leftover tools of codex, and its newest models call tools of the caller's one at a time"
+)
+
 _VERSION = re.compile(r"/(\d+\.\d+\.\d+\S*)")
 
 
@@ -62,6 +88,8 @@ class CodexDriver(Driver):
                 help="how much of its thinking is summarised",
             ),
         },
+        client_tools=True,
+        tool_choice=frozenset({"none"}),
         ignores=frozenset({"max_tokens", "max_turns", "allowed_tools"}),
         honours=frozenset({"effort", "output"}),
     )
@@ -76,15 +104,19 @@ class CodexDriver(Driver):
     @classmethod
     def launch(cls, backend: Backend, prompt: Prompt) -> Launch:
         """The same for every prompt; the backend's own flags come last, so they win."""
+        catalog.wanted(backend)  # to refuse wrong quirks when the daemon starts
         settings = [word for setting in _CONFIG for word in ("-c", setting)]
         return Launch(argv=(*backend.command, "app-server", *settings, *backend.extra_flags))
 
     def start(self) -> Exchange[None]:
         """Initialize, make sure that codex can reach its provider, read the user's settings.
 
+        The catalog for chats is made while the process gets ready.
+
         Raises:
             BackendUnavailable: nobody is logged in, or codex refuses the handshake.
         """
+        models = yield from self._make_catalog()
         try:
             hello = yield from plain_call(
                 self._peer,
@@ -110,12 +142,18 @@ class CodexDriver(Driver):
             self.version = version[1]
         if account.get("account") is None and account.get("requiresOpenaiAuth"):
             raise BackendUnavailable(f"codex is not logged in: {LOGIN_HINT}")
-        self._host = HostSettings.of(settings.get("config") or {})
+        self._host = HostSettings.of(settings.get("config") or {}, models)
 
     def open(self) -> CodexThread:
         """A new conversation; its thread starts when it is bound."""
         private = self.scratch / "threads" / str(next(self._numbers))
-        return CodexThread(self._peer, self._host, private, self._forget)
+        return CodexThread(self._peer, self._host, private, self._forget, self._drop_catalog)
+
+    def decode(self, line: bytes) -> Json | None:
+        """Skips the provider's items but calls: they repeat everything, injected history too."""
+        if line.startswith(_RAW_ITEM) and _RAW_CALL not in line[:_RAW_HEAD]:
+            return None
+        return super().decode(line)
 
     def route(self, message: Json) -> CodexThread | None:
         """By thread id, or for an answer by who asked."""
@@ -155,6 +193,23 @@ class CodexDriver(Driver):
             case {"id": number}:
                 return {"id": number, "result": {}}
         return None
+
+    def _make_catalog(self) -> Exchange[Path | None]:
+        if not catalog.wanted(self.backend):
+            return None
+        printed = yield RunProgram(catalog.COMMAND)
+        try:
+            data = catalog.chat_catalog(printed or b"")
+        except ValueError:
+            self.warnings = (_NO_CATALOG,)
+            return None
+        path = self.scratch / "models.json"
+        yield WriteFile(path, data)
+        return path
+
+    def _drop_catalog(self) -> None:
+        self._host = replace(self._host, catalog=None)
+        self.warnings = (_REFUSED_CATALOG,)
 
     def _forget(self, thread_id: str) -> None:
         self._threads.pop(thread_id, None)

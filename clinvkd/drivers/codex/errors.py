@@ -73,6 +73,13 @@ def call_error(error: RpcError) -> ClinvkError:
             return BackendError(f"codex: {told(error.message)}")
 
 
+def start_error(error: RpcError) -> ClinvkError:
+    """Why a thread was not started: for a tool's name or schema, or by no fault of the caller's."""
+    if "dynamic tool" in error.message:
+        return BackendRefused(f"codex: {told(error.message)}", param="tools")
+    return BackendUnavailable(f"codex could not start a thread: {told(error.message)}")
+
+
 def told(text: str) -> str:
     """A text of codex fit to be shown: no addresses, nothing that looks like a key, bounded."""
     text = _SECRETS.sub("[redacted]", _ADDRESS.sub("", text)).strip()

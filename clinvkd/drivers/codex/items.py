@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pydantic_core import to_json
 
@@ -10,12 +10,15 @@ from ...prompt import Image, Message, Role, Text, ToolResult, ToolUse
 from ..base import Json
 
 
-def response_items(messages: Iterable[Message]) -> list[Json]:
+def response_items(messages: Iterable[Message], name_of: Callable[[str], str]) -> list[Json]:
     """What `thread/inject_items` takes: roles, order, images and call ids are kept.
 
     The Responses API has no error flag on the output of a call; the output tells it by itself.
+
+    Args:
+        name_of: gives the name a tool of the caller's has in codex.
     """
-    return [item for message in messages for item in _items_of(message)]
+    return [item for message in messages for item in _items_of(message, name_of)]
 
 
 def user_input(message: Message) -> list[Json] | None:
@@ -28,13 +31,13 @@ def user_input(message: Message) -> list[Json] | None:
             case Text(text):
                 parts.append({"type": "text", "text": text, "text_elements": []})
             case Image():
-                parts.append({"type": "image", "url": _data_url(block)})
+                parts.append({"type": "image", "url": data_url(block)})
             case _:
                 return None
     return parts
 
 
-def _items_of(message: Message) -> Iterator[Json]:
+def _items_of(message: Message, name_of: Callable[[str], str]) -> Iterator[Json]:
     content: list[Json] = []
     for block in message.content:
         if isinstance(block, Text | Image):
@@ -44,7 +47,7 @@ def _items_of(message: Message) -> Iterator[Json]:
             yield _message(message.role, content)
             content = []
         if isinstance(block, ToolUse | ToolResult):
-            yield _call_or_output(block)
+            yield _call_or_output(block, name_of)
     if content:
         yield _message(message.role, content)
 
@@ -55,18 +58,18 @@ def _message(role: Role, content: list[Json]) -> Json:
 
 def _parts(role: Role, block: Text | Image) -> list[Json]:
     if isinstance(block, Image):
-        return [{"type": "input_image", "image_url": _data_url(block)}]
+        return [{"type": "input_image", "image_url": data_url(block)}]
     if not block.text:
         return []
     return [{"type": "output_text" if role == "assistant" else "input_text", "text": block.text}]
 
 
-def _call_or_output(block: ToolUse | ToolResult) -> Json:
+def _call_or_output(block: ToolUse | ToolResult, name_of: Callable[[str], str]) -> Json:
     if isinstance(block, ToolUse):
         return {
             "type": "function_call",
             "call_id": block.id,
-            "name": block.name,
+            "name": name_of(block.name),
             "arguments": to_json(block.input).decode(),
         }
     return {
@@ -82,5 +85,6 @@ def _output(content: tuple[Text | Image, ...]) -> str | list[Json]:
     return [part for block in content for part in _parts("user", block)]
 
 
-def _data_url(image: Image) -> str:
+def data_url(image: Image) -> str:
+    """The only form in which codex takes an image."""
     return f"data:{image.media_type};base64,{image.data}"

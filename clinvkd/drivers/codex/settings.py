@@ -12,6 +12,7 @@ from typing import Any
 
 from ...prompt import Approval, Prompt, Sandbox
 from ..base import Json
+from .tools import dynamic_tools, offered
 
 _CHAT_CONFIG: Mapping[str, Any] = {
     "include_environment_context": False,
@@ -35,6 +36,9 @@ _CHAT_CONFIG: Mapping[str, Any] = {
     "tools.experimental_request_user_input.enabled": False,
     "project_doc_max_bytes": 0,
 }
+
+CATALOG = "model_catalog_json"
+"""The setting that gives a thread a model catalog of its own."""
 
 _TURN_OPTIONS = ("effort", "summary")
 
@@ -64,6 +68,8 @@ class HostSettings:
         approval: `approval_policy`, a word or an object, or None if unset.
         sandbox: `sandbox_mode`, or None if unset.
         projects: directories whose trust was decided.
+        catalog: a file with the model catalog for chats, or None for codex's own; this one is
+            ours, not the user's.
     """
 
     provider: str | None = None
@@ -72,9 +78,10 @@ class HostSettings:
     approval: Any = None
     sandbox: str | None = None
     projects: tuple[str, ...] = ()
+    catalog: Path | None = None
 
     @classmethod
-    def of(cls, config: Json) -> HostSettings:
+    def of(cls, config: Json, catalog: Path | None) -> HostSettings:
         """Read what matters here; whatever is missing counts as unset."""
         provider = config.get("model_provider")
         tuned = (config.get("model_providers") or {}).get(provider)
@@ -85,6 +92,7 @@ class HostSettings:
             approval=config.get("approval_policy"),
             sandbox=config.get("sandbox_mode"),
             projects=tuple(config.get("projects") or ()),
+            catalog=catalog,
         )
 
 
@@ -98,6 +106,10 @@ def thread_parameters(prompt: Prompt, host: HostSettings, private: Path) -> Json
     parameters["config"] |= {"thread_unload_delay_secs": 0, **_retries(host)}
     if prompt.model is not None:
         parameters["model"] = prompt.model
+    if offered(prompt):
+        parameters["dynamicTools"] = dynamic_tools(prompt)
+        # Nothing else tells that the model has made all its calls.
+        parameters["experimentalRawEvents"] = True
     return parameters
 
 
@@ -117,6 +129,7 @@ def turn_parameters(prompt: Prompt) -> Json:
 
 
 def _chat(prompt: Prompt, host: HostSettings) -> Json:
+    catalog = {} if host.catalog is None else {CATALOG: str(host.catalog)}
     # No environment is also the hard stop: whatever tool a model still finds cannot run.
     return {
         "baseInstructions": prompt.system or "",
@@ -128,6 +141,7 @@ def _chat(prompt: Prompt, host: HostSettings) -> Json:
         "config": {
             **_CHAT_CONFIG,
             "mcp_servers": {name: {"enabled": False} for name in host.mcp_servers},
+            **catalog,
         },
     }
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ...errors import BackendError, BackendUnavailable, ClinvkError
-from ...events import Completed, Opened, Usage
-from ...prompt import Message, Prompt
+from ...errors import BackendError, ClinvkError
+from ...events import Completed, Event, Opened, Usage
+from ...prompt import Block, Message, Prompt, ToolResult
 from ..base import RECEIVE, Exchange, Json, Script, Send, WriteFile
-from ..jsonrpc import METHOD_NOT_FOUND, Peer, RpcError, plain_call, result_of
-from .errors import call_error, cut_short, told, turn_error
+from ..jsonrpc import METHOD_NOT_FOUND, Peer, RpcError, is_answer, plain_call, result_of
+from .errors import call_error, cut_short, start_error, turn_error
 from .items import response_items, user_input
-from .settings import HostSettings, thread_parameters, turn_parameters
-from .turn import TurnReader
+from .settings import CATALOG, HostSettings, thread_parameters, turn_parameters
+from .tools import (
+    ClientCalls,
+    NameOf,
+    callers_names,
+    failure,
+    native_names,
+    offered,
+    settled,
+)
+from .turn import TurnReader, usage_of
 
 
 class CodexThread(Script):
@@ -24,6 +34,7 @@ class CodexThread(Script):
         host: what the user's configuration of codex says.
         private: a directory for this conversation alone; made when it is needed.
         forget: called with the thread's id once it is of no interest any more.
+        drop_catalog: called when codex does not take the catalog for chats.
     """
 
     def __init__(
@@ -32,40 +43,61 @@ class CodexThread(Script):
         host: HostSettings,
         private: Path,
         forget: Callable[[str], None],
+        drop_catalog: Callable[[], None],
     ) -> None:
         self._peer = peer
         self._host = host
         self._private = private
         self._forget = forget
+        self._drop_catalog = drop_catalog
         self._id: str | None = None
         self._model: str | None = None
         self._tools = False
-        self._calls: set[int] = set()
+        self._requests: set[int] = set()
         self._turn_id = ""
         self._running = False
         self._interrupted = False
         self._counted = Usage()
+        self._name_of: NameOf = str
+        self._offered = False
+        self._calls = ClientCalls({})
+        self._parked = False
+        self._meanwhile: deque[Json] = deque()
 
     def bind(self, prompt: Prompt) -> Exchange[None]:
         """Start the thread. Its id has to be known before anything else can be said."""
         self._tools = prompt.permissions.tools
+        self._name_of = native_names(prompt)
+        self._offered = offered(prompt)
+        self._calls = ClientCalls(callers_names(prompt))
         if self._tools and prompt.workdir is None:
             marker = self._private / "empty"
             yield WriteFile(marker, b"")
             yield WriteFile(marker, None)
         parameters = thread_parameters(prompt, self._host, self._private)
         try:
-            result = yield from plain_call(self._peer, self, "thread/start", parameters)
+            result = yield from self._start(parameters)
         except RpcError as error:
-            raise BackendUnavailable(
-                f"codex could not start a thread: {told(error.message)}"
-            ) from error
+            raise start_error(error) from error
         match result:
             case {"thread": {"id": str(thread_id)}}:
                 self._id = thread_id
                 self._model = result.get("model")
             case _:
                 raise BackendError("codex started a thread without an id")
+
+    def _start(self, parameters: Json) -> Exchange[Json]:
+        try:
+            return (yield from plain_call(self._peer, self, "thread/start", parameters))
+        except RpcError:
+            if CATALOG not in parameters["config"]:
+                raise
+        # A version of codex may want more in a catalog than we leave in it.
+        config = {key: value for key, value in parameters["config"].items() if key != CATALOG}
+        parameters = {**parameters, "config": config}
+        result = yield from plain_call(self._peer, self, "thread/start", parameters)
+        self._drop_catalog()
+        return result
 
     def seed(self, history: tuple[Message, ...]) -> Exchange[None]:
         """Inject the history. The app-server keeps the order of calls, so nothing is awaited."""
@@ -81,7 +113,13 @@ class CodexThread(Script):
         if self._interrupted:
             yield Completed(stop_reason="interrupted")
             return
-        injected = prompt.new
+        # An agent asked for JSON writes JSON between its tool calls too: the last one counts.
+        last_only = self._tools and prompt.output is not None
+        if self._parked:
+            yield from self._bring_results(prompt)
+            yield from self._read(last_only=last_only)
+            return
+        injected = settled(prompt)
         given = user_input(injected[-1]) if self._tools and injected else None
         if given is not None:
             injected = injected[:-1]
@@ -91,8 +129,11 @@ class CodexThread(Script):
         self._running = True
         parameters = {"threadId": self._id, "input": given or [], **turn_parameters(prompt)}
         yield self._call("turn/start", parameters)
-        # An agent asked for JSON writes JSON between its tool calls too: the last one counts.
-        yield from self._read(last_only=self._tools and prompt.output is not None)
+        yield from self._read(last_only=last_only)
+
+    def serves(self, prompt: Prompt) -> bool:
+        """Tools are offered to a thread, or not, from its start."""
+        return offered(prompt) == self._offered
 
     def interrupt(self) -> Iterable[Send]:
         """Stop the running turn and the commands it left in the background.
@@ -117,17 +158,33 @@ class CodexThread(Script):
             yield send
 
     def unsolicited(self, message: Json) -> Iterable[Send]:
-        """Refuse what is asked between turns and notice the end of a turn nobody reads."""
+        """Refuse what is asked between turns and notice the end of a turn nobody reads.
+
+        While the caller runs tools, codex's own may still be at work: what they tell is kept for
+        the next turn.
+        """
         match message:
             case {"method": "turn/completed"}:
                 self._running = False
+                if self._parked:
+                    self.reusable = False
+            case {"method": "item/tool/call", "id": _} if self._parked:
+                self._meanwhile.append(message)
             case {"method": str(), "id": _}:
                 yield self._refusal(message)
+            case {"method": "thread/tokenUsage/updated"} if self._parked:
+                # A JavaScript interpreter does not wait for long: the model is asked again, now
+                # without the results. The exchange has to be seeded anew when they come.
+                yield from self.interrupt()
+            case {"method": "item/commandExecution/outputDelta"}:
+                pass
+            case {"method": str()} if self._parked:
+                self._meanwhile.append(message)
 
     def _read(self, *, last_only: bool) -> Exchange[None]:
         reader = TurnReader(self._counted, may_compact=self._tools, last_only=last_only)
         while True:
-            match (yield RECEIVE):
+            match self._meanwhile.popleft() if self._meanwhile else (yield RECEIVE):
                 case {
                     "method": "item/agentMessage/delta",
                     "params": {"itemId": str(item), "delta": str(piece)},
@@ -135,7 +192,7 @@ class CodexThread(Script):
                     yield from reader.text(item, piece)
                 case {"method": "turn/completed", "params": {"turn": dict(turn)}}:
                     self._running = False
-                    self._calls.clear()
+                    self._requests.clear()
                     self._counted = reader.counted
                     yield from reader.end()
                     yield self._ended(turn, reader.usage)
@@ -143,24 +200,82 @@ class CodexThread(Script):
                 case {"method": "turn/started", "params": {"turn": {"id": str(turn_id)}}}:
                     self._turn_id = turn_id
                     yield Opened(self._id, self._model)
-                case {"method": str(), "id": _} as request:
-                    yield self._refusal(request)
+                case {"method": str(), "id": _} as question:
+                    yield from self._asked(reader, question)
                 case {"method": str(method), "params": dict(parameters)}:
                     yield from self._reported(reader, method, parameters)
-                case {"id": int(number)} as answer if number in self._calls:
-                    self._answered(number, answer)
+                case {"id": int(number)} as answered if number in self._requests:
+                    self._answered(number, answered)
+            if self._calls.waiting:
+                self._parked = True
+                self._counted = reader.counted
+                yield Completed(stop_reason="tool_use", usage=reader.usage)
+                return
+
+    def _bring_results(self, prompt: Prompt) -> Exchange[None]:
+        """Answer the open questions; what else the caller says goes in before.
+
+        The model is asked as soon as it has all results, and codex takes answers out of turn: a
+        text that is still on its way would come a round too late.
+        """
+        self._parked = False
+        results: dict[str, ToolResult] = {}
+        said: list[Message] = []
+        for message in settled(prompt):
+            rest: list[Block] = []
+            for block in message.content:
+                if isinstance(block, ToolResult):
+                    results[block.tool_use_id] = block
+                else:
+                    rest.append(block)
+            if rest:
+                said.append(Message(message.role, tuple(rest)))
+        if said:
+            number, send = self._peer.request(self, *self._injection(tuple(said)))
+            yield send
+            while not is_answer(answered := (yield RECEIVE), number):
+                self._meanwhile.append(answered)
+            self._answered(number, answered)
+        yield Opened(self._id, self._model)
+        for question, brought in self._calls.bring(results):
+            yield self._peer.answer(question, brought)
+
+    def _asked(self, reader: TurnReader, question: Json) -> Exchange[None]:
+        if question["method"] != "item/tool/call":
+            yield self._refusal(question)
+            return
+        if (brought := self._calls.brought(question)) is not None:
+            yield self._peer.answer(question, brought)
+            return
+        try:
+            yield from self._requested(reader, self._calls.asked(question))
+        except ValueError as error:
+            yield self._peer.answer(question, failure(str(error)))
+
+    def _requested(self, reader: TurnReader, events: Iterable[Event]) -> Exchange[None]:
+        for event in events:
+            reader.requested()
+            yield event
 
     def _reported(self, reader: TurnReader, method: str, parameters: Json) -> Exchange[None]:
         try:
-            yield from reader.events(method, parameters)
+            match method, parameters:
+                case "rawResponseItem/completed", {"turnId": turn_id, "item": dict(item)}:
+                    if turn_id == self._turn_id:  # else it is injected history
+                        yield from self._requested(reader, self._calls.called(item))
+                case "rawResponse/completed", _:
+                    self._calls.response_ended()
+                    yield from reader.responded(usage_of(parameters.get("usage") or {}))
+                case _:
+                    yield from reader.events(method, parameters)
         except ClinvkError:
             self.reusable = False
             raise
 
-    def _answered(self, number: int, answer: Json) -> None:
-        self._calls.discard(number)
+    def _answered(self, number: int, answered: Json) -> None:
+        self._requests.discard(number)
         try:
-            result_of(answer)
+            result_of(answered)
         except RpcError as error:
             self.reusable = False
             raise call_error(error) from error
@@ -179,14 +294,16 @@ class CodexThread(Script):
         raise turn_error(error)
 
     def _inject(self, messages: tuple[Message, ...]) -> Send:
-        return self._call(
-            "thread/inject_items", {"threadId": self._id, "items": response_items(messages)}
-        )
+        return self._call(*self._injection(messages))
+
+    def _injection(self, messages: tuple[Message, ...]) -> tuple[str, Json]:
+        items = response_items(messages, self._name_of)
+        return "thread/inject_items", {"threadId": self._id, "items": items}
 
     def _call(self, method: str, parameters: Json) -> Send:
         """A request whose failure fails the turn."""
         number, send = self._peer.request(self, method, parameters)
-        self._calls.add(number)
+        self._requests.add(number)
         return send
 
     def _request(self, method: str, parameters: Json) -> Send:

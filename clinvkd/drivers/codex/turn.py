@@ -55,6 +55,14 @@ class TurnReader:
         """
         return _difference(self.counted, self._before)
 
+    def responded(self, usage: Usage) -> Iterator[TokenUsage]:
+        """A response of the provider is complete, told before its tools have run."""
+        yield from self._counted_more(self.counted + usage)
+
+    def requested(self) -> None:
+        """A call was given to the caller: codex must not repeat what led to it."""
+        self._given = True
+
     def text(self, item: str, piece: str) -> Iterator[TextDelta]:
         """The next piece of the message `item`."""
         self._texts.add(item)
@@ -89,7 +97,7 @@ class TurnReader:
             case "item/completed", {"item": dict(item)}:
                 yield from self._completed(item)
             case "thread/tokenUsage/updated", {"tokenUsage": {"total": dict(total)}}:
-                yield from self._counted_more(_usage(total))
+                yield from self._counted_more(usage_of(total))
             case "turn/plan/updated", {"plan": list(plan)}:
                 yield Progress("plan", "\n".join(_step(step) for step in plan))
             case "error", {"error": {"message": str(message), **rest}, "willRetry": True}:
@@ -176,7 +184,8 @@ def _step(step: Json) -> str:
     return f"[{step.get('status')}] {step.get('step')}"
 
 
-def _usage(total: Json) -> Usage:
+def usage_of(total: Json) -> Usage:
+    """The token counts of codex, of a thread or of a response."""
     return Usage(
         input_tokens=total.get("inputTokens", 0),
         output_tokens=total.get("outputTokens", 0),
