@@ -222,6 +222,7 @@ class Engine:
         await self.drain(0)
         await asyncio.gather(*(pool.aclose() for pool in self._all_pools()))
         await self._house.background.aclose(2 * grace + 2)
+        await self._house.tools.aclose()
         if self._store is not None:
             await self._store.aclose()
         await asyncio.to_thread(shutil.rmtree, self._house.folder, ignore_errors=True)

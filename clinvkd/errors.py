@@ -43,6 +43,7 @@ class ClinvkError(Exception):
     status = 500
     code = "internal_error"
     type = "server_error"
+    default_retry_after: int | None = None
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class ClinvkError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
-        self.retry_after = retry_after
+        self.retry_after = self.default_retry_after if retry_after is None else retry_after
         self.details = details
 
 
@@ -122,7 +123,13 @@ class UnsupportedMediaType(ClinvkError):
 
 
 class RateLimited(ClinvkError):
-    """Too many requests, by our limit or by the provider's."""
+    """Too many requests, by our limit or by the provider's.
+
+    Clients wait for `retry_after` before they try again, so there always is one; agents rarely
+    pass on how long the provider wants.
+    """
+
+    default_retry_after = 5
 
     status = 429
     code = "rate_limited"

@@ -321,6 +321,7 @@ def _ignored(asked: Asked, abilities: Abilities) -> tuple[str, ...]:
         "sandbox_mode": asked.sandbox if asked.sandbox != "default" else None,
         "max_tokens": asked.max_tokens,
         "max_turns": asked.max_turns,
+        "ephemeral": asked.ephemeral,
     }
     ignored = [name for name, value in given.items() if value and name in abilities.ignores]
     ignored += [

@@ -45,6 +45,7 @@ async def running_pool(
         await house.background.aclose(backend.pool.stop_grace_secs)
         await pool.aclose()
         await house.background.aclose(backend.pool.stop_grace_secs)
+        await house.tools.aclose()
 
 
 async def ask(pool: Pool, asked: Prompt, total_secs: float = 60) -> list[Event]:

@@ -3,13 +3,18 @@
 Served: ``initialize``, ``authenticate`` (nothing to do), ``session/new``, ``session/prompt``,
 ``session/cancel``, ``session/close``, ``session/set_mode`` (ignored) and ``session/set_model``.
 
-Two extensions, both under ``_meta.clinvk`` and advertised in ``agentCapabilities._meta.clinvk``:
+Three extensions, all under ``_meta.clinvk`` and advertised in ``agentCapabilities._meta.clinvk``:
 
 - ``session/new`` takes ``system`` (a string) and ``history`` (messages with ``role`` and ACP
   ``content``), so that a conversation that began elsewhere goes on natively;
 - ``session/prompt`` takes ``options``: ``max_tokens``, ``temperature``, ``top_p``, ``top_k``,
   ``seed``, ``stop`` and ``schema`` (a JSON Schema that the answer obeys); its answer says in
-  ``stopSequence`` which stop string ended it, where that is known.
+  ``stopSequence`` which stop string ended it, where that is known;
+- ``session/prompt`` takes the client's ``tools`` (with ``name``, ``description`` and
+  ``inputSchema``) and ``toolChoice`` (``mode``, ``name``, ``parallel``), if the agent can call
+  any; its answer then may hold ``toolCalls`` (with ``id``, ``name`` and ``input``). Messages hold
+  calls as blocks of the type ``tool_use`` and results as blocks of the type ``tool_result``
+  (with ``toolUseId``, ``content`` and ``isError``).
 
 A turn that is cancelled or fails leaves no trace in its session.
 """
@@ -20,6 +25,7 @@ import asyncio
 import logging
 import os
 import sys
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
@@ -137,7 +143,12 @@ class _Service:
                 "mcpCapabilities": {"http": False, "sse": False},
                 "sessionCapabilities": {"close": {}},
                 "_meta": {
-                    "clinvk": {"history": True, "system": True, "options": list(agent.options)}
+                    "clinvk": {
+                        "history": True,
+                        "system": True,
+                        "tools": agent.tools,
+                        "options": list(agent.options),
+                    }
                 },
             },
         }
@@ -154,6 +165,9 @@ class _Service:
             system=read.system(extension),
             history=read.history(extension),
             model=self._agent.models[0],
+        )
+        session.tool_calls = sum(
+            block["type"] == "tool_use" for message in session.history for block in message.content
         )
         self._sessions[session.id] = session
         return {
@@ -180,8 +194,12 @@ class _Service:
         prompt = read.content(parameters.get("prompt"), "prompt")
         if not prompt:
             raise RequestError(INVALID_PARAMS, "prompt must not be empty")
-        options = read.options(read.extension(parameters))
-        turn = Turn(self._peer, session, prompt, options)
+        extension = read.extension(parameters)
+        tools = read.tools(extension)
+        if tools and not self._agent.tools:
+            raise RequestError(INVALID_PARAMS, f"{self._agent.name} cannot call tools")
+        options, choice = read.options(extension), read.tool_choice(extension)
+        turn = Turn(self._peer, session, prompt, options, tools, choice)
         session.turn = task = self._turns.create_task(self._play(turn))
         # A callback, because a task cancelled before its first step never runs any of its code.
         task.add_done_callback(lambda done: self._finish(request_id, turn, done))
@@ -207,7 +225,7 @@ class _Service:
             case RequestError() as error:
                 self._peer.fail(request_id, error)
             case Outcome() as outcome:
-                turn.session.history += (turn.prompt, turn.answer)
+                turn.session.history += (turn.prompt, turn.message(outcome.calls))
                 self._peer.reply(request_id, _prompt_result(outcome))
 
     def _cancel(self, parameters: dict[str, Any]) -> None:
@@ -232,6 +250,8 @@ def _prompt_result(outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.stop_sequence is not None:
         result["_meta"] = {"clinvk": {"stopSequence": outcome.stop_sequence}}
+    elif outcome.calls:
+        result["_meta"] = {"clinvk": {"toolCalls": [asdict(call) for call in outcome.calls]}}
     return result
 
 

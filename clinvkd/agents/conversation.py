@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from .jsonrpc import INVALID_PARAMS, Peer, RequestError
@@ -27,8 +28,8 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The text blocks, joined by newlines."""
-        return "\n".join(block["text"] for block in self.content if block["type"] == "text")
+        """The text blocks, also those of tools' results, joined by newlines."""
+        return "\n".join(text for block in self.content for text in _texts(block))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,26 @@ class Options:
     """A JSON Schema: the answer is to be one JSON value that it accepts."""
     received: dict[str, Any] = field(default_factory=dict)
     """The options as they came, also those no agent knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChoice:
+    """Whether the client's tools have to be called in a turn."""
+
+    mode: Literal["auto", "required", "named"] = "auto"
+    name: str = ""
+    """The tool to call, when ``named``."""
+    parallel: bool = True
+    """Several may be called at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool of the client's, which brings the result with its next prompt."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +90,8 @@ class Outcome:
     stop_reason: Literal["end_turn", "max_tokens"] = "end_turn"
     stop_sequence: str | None = None
     """The ``stop`` option that ended the answer, where the agent knows."""
+    calls: tuple[ToolCall, ...] = ()
+    """Calls of the client's tools with which the answer ends."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,21 +109,37 @@ class Session:
 
 
 class Turn:
-    """One prompt being answered. What is said through it reaches the caller at once."""
+    """One prompt being answered. What is said through it reaches the caller at once.
+
+    ``tools`` are the names of the client's tools that may be called.
+    """
 
     def __init__(
-        self, peer: Peer, session: Session, prompt: tuple[ContentBlock, ...], options: Options
+        self,
+        peer: Peer,
+        session: Session,
+        prompt: tuple[ContentBlock, ...],
+        options: Options,
+        tools: tuple[str, ...] = (),
+        tool_choice: ToolChoice = ToolChoice(),
     ) -> None:
         self.session = session
         self.prompt = Message("user", prompt)
         self.options = options
+        self.tools = tools
+        self.tool_choice = tool_choice
         self._peer = peer
         self._said: list[str] = []
 
     @property
     def answer(self) -> Message:
-        """What has been said so far, as the message the history will hold."""
+        """What has been said so far."""
         return Message("assistant", ({"type": "text", "text": "".join(self._said)},))
+
+    def message(self, calls: tuple[ToolCall, ...]) -> Message:
+        """The answer as the history will hold it."""
+        blocks = ({"type": "tool_use", **asdict(call)} for call in calls)
+        return Message("assistant", (*self.answer.content, *blocks))
 
     async def say(self, text: str) -> None:
         """Stream a piece of the answer."""
@@ -141,6 +180,15 @@ class Turn:
         await self.update({"sessionUpdate": kind, "content": {"type": "text", "text": text}})
 
 
+def _texts(block: ContentBlock) -> Iterator[str]:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            yield text
+        case {"type": "tool_result", "content": [*blocks]}:
+            for inner in blocks:
+                yield from _texts(inner)
+
+
 class Agent(ABC):
     """An agent: its self-description and one turn. Instances serve all sessions at once."""
 
@@ -148,6 +196,8 @@ class Agent(ABC):
     title: str
     images: bool = False
     """Whether image blocks in a prompt are understood."""
+    tools: bool = False
+    """Whether it can call tools of the client's."""
     options: tuple[str, ...] = ()
     """Names of the :class:`Options` that are honoured."""
     models: tuple[str, ...] = ()

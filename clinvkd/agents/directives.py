@@ -22,7 +22,7 @@ _DIRECTIVE = re.compile(
     r"\[\[\s*(?:"
     r"(?P<name>slow|silent|long|think|ask|fail|exit)\s+(?P<argument>.*?)\]\]"
     rf"|(?P<answer>{'|'.join(ANSWERS)})\s*\]\]"
-    r"|tool\s+(?P<tool>[^\s\]]+)\s*)",
+    r"|(?P<use>tool|call)\s+(?P<tool>[^\s\]]+)\s*)",
     re.DOTALL,
 )
 _END = re.compile(r"\s*\]\]")
@@ -31,7 +31,7 @@ _JSON = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A pretended use of a tool."""
+    """A pretended use of a tool, or a call of one of the client's."""
 
     name: str
     arguments: Any
@@ -47,6 +47,7 @@ class Directives:
     long: int | None = None
     thoughts: list[str] = field(default_factory=list)
     tools: list[ToolUse] = field(default_factory=list)
+    calls: list[ToolUse] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     fail: str | None = None
@@ -68,8 +69,9 @@ def parse(prompt: str) -> Directives:
         text.append(prompt[position : match.start()])
         position = match.end()
         if match["tool"] is not None:
-            arguments, position = _tool_arguments(prompt, position, match["tool"])
-            directives.tools.append(ToolUse(match["tool"], arguments))
+            arguments, position = _tool_arguments(prompt, position, match)
+            uses = directives.tools if match["use"] == "tool" else directives.calls
+            uses.append(ToolUse(match["tool"], arguments))
         elif match["answer"] is not None:
             directives.answers.append(match["answer"])
         else:
@@ -97,17 +99,20 @@ def _record(directives: Directives, name: str, argument: str) -> None:
             directives.fail = argument
 
 
-def _tool_arguments(prompt: str, position: int, name: str) -> tuple[Any, int]:
+def _tool_arguments(prompt: str, position: int, match: re.Match[str]) -> tuple[Any, int]:
     """Arguments and end of a ``[[tool NAME JSON]]`` whose JSON may itself hold brackets."""
+    directive, name = match["use"], match["tool"]
     arguments: Any = {}
     if not _END.match(prompt, position):
         try:
             arguments, position = _JSON.raw_decode(prompt, position)
         except (ValueError, RecursionError) as error:
-            raise _wrong("tool", f"JSON after {name}") from error
+            raise _wrong(directive, f"JSON after {name}") from error
     end = _END.match(prompt, position)
     if end is None:
-        raise _wrong("tool", f"one JSON value and ]] after {name}")
+        raise _wrong(directive, f"one JSON value and ]] after {name}")
+    if directive == "call" and not isinstance(arguments, dict):
+        raise _wrong(directive, f"a JSON object after {name}")
     return arguments, end.end()
 
 

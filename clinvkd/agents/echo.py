@@ -18,6 +18,8 @@ Directives in double square brackets anywhere in the prompt are taken out of the
 ``[[think TEXT]]``     word-sized thought chunks come first
 ``[[tool NAME JSON]]`` a tool call with these arguments (or ``{}``) and its completion, whose result
                        is the arguments
+``[[call NAME JSON]]`` the answer ends with a call of the client's tool NAME with these arguments
+                       (or ``{}``); the texts of results are part of the next prompt's text
 ``[[ask TOOL]]``       asks for permission to use TOOL; the answer begins with the line
                        ``TOOL allowed``, ``TOOL rejected`` or ``TOOL cancelled``
 ``[[fail MESSAGE]]``   the prompt fails with this JSON-RPC error, after the text if there is any
@@ -31,10 +33,12 @@ Directives in double square brackets anywhere in the prompt are taken out of the
 ``[[image]]``          the answer is JSON: ``[{"mediaType", "bytes", "sha256"}]``, one per image
 =====================  ===========================================================================
 
-Order within a turn: thoughts, tool calls, questions, silence, text, failure or exit. Of several
-``slow``, ``silent``, ``long``, ``fail`` or ``exit`` the last counts, ``fail`` before ``exit``;
-``think``, ``tool`` and ``ask`` may be repeated; several answers are joined by newlines, and no
-option changes them. A wrong argument fails the prompt with -32602 before anything is said.
+Order within a turn: thoughts, tool calls, questions, silence, text, failure or exit, calls. Of
+several ``slow``, ``silent``, ``long``, ``fail`` or ``exit`` the last counts, ``fail`` before
+``exit``; ``think``, ``tool``, ``ask`` and ``call`` may be repeated; several answers are joined by
+newlines, and no option changes them. A wrong argument fails the prompt with -32602 before anything
+is said; so does a call of a tool that is not offered. Where the client demands a call and no
+directive makes one, the named tool, or the first, is called with ``{}``.
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .acp import serve
-from .conversation import Agent, Message, Options, Outcome, Session, Turn, Usage
+from .conversation import Agent, Message, Options, Outcome, Session, ToolCall, Turn, Usage
 from .directives import Directives, ToolUse, parse
 from .jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, RequestError
 
@@ -68,6 +72,7 @@ class EchoAgent(Agent):
     name = "echo"
     title = "Echo"
     images = True
+    tools = True
     options = ("max_tokens", "stop", "schema")
     models = ("echo",)
 
@@ -78,6 +83,7 @@ class EchoAgent(Agent):
     async def answer(self, turn: Turn) -> Outcome:
         """Play one prompt, directives first."""
         directives = parse(turn.prompt.text)
+        calls = _calls(turn, directives)
         text = _answer_text(turn, directives)
         thought = 0
         for thoughts in directives.thoughts:
@@ -104,6 +110,7 @@ class EchoAgent(Agent):
             usage=_usage(turn, thought),
             stop_reason="end_turn" if complete else "max_tokens",
             stop_sequence=stop_sequence if complete else None,
+            calls=calls,
         )
 
 
@@ -266,6 +273,21 @@ async def _ask(turn: Turn, tool: str) -> str:
             return f"{tool} cancelled\n"
         case unknown:
             raise RequestError(INVALID_PARAMS, f"permission option {unknown!r} was not offered")
+
+
+def _calls(turn: Turn, directives: Directives) -> tuple[ToolCall, ...]:
+    """The calls of the client's tools that the prompt or the client asks for."""
+    wanted, choice = directives.calls, turn.tool_choice
+    for use in wanted:
+        if use.name not in turn.tools:
+            raise RequestError(
+                INVALID_PARAMS, f"directive [[call]]: no tool {use.name!r} is offered"
+            )
+    if not wanted and turn.tools and choice.mode != "auto":
+        wanted = [ToolUse(choice.name or turn.tools[0], {})]
+    if not choice.parallel:
+        wanted = wanted[:1]
+    return tuple(ToolCall(_next_call_id(turn.session), use.name, use.arguments) for use in wanted)
 
 
 def _next_call_id(session: Session) -> str:

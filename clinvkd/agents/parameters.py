@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .conversation import ContentBlock, Message, Options
+from .conversation import ContentBlock, Message, Options, ToolChoice
 from .jsonrpc import INVALID_PARAMS, RequestError
 
 Object = dict[str, Any]
@@ -29,8 +29,12 @@ def content(value: Any, path: str) -> tuple[ContentBlock, ...]:
                 pass
             case {"type": "image", "mimeType": str(), "data": str()}:
                 pass
-            case {"type": "text" | "image"}:
-                raise _wrong(f"{path}[{index}]", "a complete text or image block")
+            case {"type": "tool_use", "id": str(), "name": str(), "input": dict()}:
+                pass
+            case {"type": "tool_result", "toolUseId": str(), "content": [*blocks]}:
+                content(blocks, f"{path}[{index}].content")
+            case {"type": "text" | "image" | "tool_use" | "tool_result" as kind}:
+                raise _wrong(f"{path}[{index}]", f"a complete {kind} block")
             case {"type": str()}:
                 pass
             case _:
@@ -94,6 +98,36 @@ def options(members: Object) -> Options:
         schema=_object(given, "schema"),
         received=given,
     )
+
+
+def tools(members: Object) -> tuple[str, ...]:
+    """``_meta.clinvk.tools``: names of the client's tools that may be called."""
+    path = "_meta.clinvk.tools"
+    match members.get("tools"):
+        case None:
+            return ()
+        case [*entries]:
+            for index, entry in enumerate(entries):
+                match entry:
+                    case {"name": str(), "inputSchema": dict()}:
+                        pass
+                    case _:
+                        raise _wrong(f"{path}[{index}]", "a tool with a name and an inputSchema")
+            return tuple(entry["name"] for entry in entries)
+        case _:
+            raise _wrong(path, "a list of tools")
+
+
+def tool_choice(members: Object) -> ToolChoice:
+    """``_meta.clinvk.toolChoice``: whether they have to be called."""
+    match members.get("toolChoice"):
+        case None:
+            return ToolChoice()
+        case {"mode": "auto" | "required" | "named" as mode, **rest}:
+            name, parallel = rest.get("name", ""), rest.get("parallel", True)
+            if isinstance(name, str) and isinstance(parallel, bool):
+                return ToolChoice(mode=mode, name=name, parallel=parallel)
+    raise _wrong("_meta.clinvk.toolChoice", "an object with mode auto, required or named")
 
 
 def _integer(given: Object, name: str, *, minimum: int) -> int | None:

@@ -6,6 +6,9 @@ Their methods are *exchanges*: generators that yield what is to be done and are 
     yield Send({...})            write one message to the agent
     message = yield RECEIVE      wait for the next message of this conversation
     yield WriteFile(path, data)  have a small private file written first
+    text = yield RunProgram(...) have the agent's program asked something beside the protocol
+    place = yield ServeTools(..) serve the caller's tools to the agent by MCP
+    yield AnswerTool(id, result) give the agent the result of such a call
     yield TextDelta("...")       tell the caller something (any `Event`)
 
 An exchange reads like the protocol, is tested by playing recorded lines at it, and never
@@ -60,8 +63,57 @@ class WriteFile:
     data: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class RunProgram:
+    """Run the agent's program beside this process, once per version of it; only in `start`.
+
+    The exchange is sent back what it printed on stdout, as bytes, or None when that failed.
+
+    Attributes:
+        arguments: what follows the program's name.
+    """
+
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeTools:
+    """Serve tools of the caller's to this conversation alone, by the daemon's own MCP server.
+
+    The exchange is sent back where: ``{"url": ..., "headers": {name: value}}``. It may be done
+    once in a conversation. Calls come as messages `TOOL_CALLED` and wait without a limit.
+
+    Attributes:
+        definitions: what ``tools/list`` answers: ``name``, ``description``, ``inputSchema``.
+    """
+
+    definitions: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTool:
+    """Give the agent the result of a call; nothing happens when it waits no longer.
+
+    Attributes:
+        call: the id the call came with.
+        result: a ``CallToolResult`` of the Model Context Protocol.
+    """
+
+    call: str
+    result: Json
+
+
+TOOL_CALLED: Final = "clinvk/tool_called"
+"""Method of the message for a call through `ServeTools`; params: ``id``, ``name``, ``arguments``.
+
+Like the next one it also comes while no turn runs, by `Script.unsolicited`.
+"""
+
+TOOL_WITHDRAWN: Final = "clinvk/tool_withdrawn"
+"""Method of the message that the agent waits no longer for a result; params: ``id``."""
+
 _T = TypeVar("_T")
-Step: TypeAlias = Send | Receive | WriteFile | Event
+Step: TypeAlias = Send | Receive | WriteFile | RunProgram | ServeTools | AnswerTool | Event
 Exchange: TypeAlias = Generator[Step, Any, _T]
 
 
@@ -188,6 +240,9 @@ class Abilities:
             they are given as one text.
         images: whether user messages may hold images.
         messages_api: whether it takes the Messages API's documents and handed-back reasoning.
+        client_tools: whether the model can be given the caller's tools.
+        tool_choice: which of ``none``, ``required``, ``named`` and ``parallel`` (whether several
+            calls at once can be ruled out) it honours; ``auto`` always is.
         options: what callers may give in ``extra``, by name.
         ignores: fields of a prompt the agent has no counterpart for.
         honours: which of the sampling fields (``temperature``, ``stop``, ``effort``, ...) and of
@@ -199,6 +254,8 @@ class Abilities:
     history: Literal["native", "flattened"] = "native"
     images: bool = True
     messages_api: bool = False
+    client_tools: bool = False
+    tool_choice: frozenset[str] = frozenset()
     options: Mapping[str, Option] = field(default_factory=dict)
     ignores: frozenset[str] = frozenset()
     honours: frozenset[str] = frozenset()

@@ -9,29 +9,26 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from ..config import Backend
-from ..drivers.base import Driver, Exchange, Json, Launch, Script
-from ..errors import AgentExited, BackendError, BackendUnavailable, ClinvkError
+from ..drivers.base import Driver, Json, Launch, Script
+from ..errors import AgentExited, BackendUnavailable, ClinvkError
 from . import descendants
 from .background import Background
+from .conversation import Conversation
 from .environment import child_environment
 from .locate import Found
 from .play import Play, write_private
 from .process import Process, Spawner
+from .program_output import ProgramOutputs
+from .tool_server import ToolServer
 
 _log = structlog.get_logger(__name__)
 _numbers = itertools.count(1)
-
-BACKLOG_PAUSE = 2_000
-"""Undelivered events at which a process of one conversation is no longer read."""
-
-BACKLOG_LIMIT = 200_000
-"""Undelivered events at which a conversation that shares its process is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +40,16 @@ class House:
         background: owns what outlives a request.
         folder: private folder of this run of the daemon; agents get folders below it.
         inherited: the daemon's own environment, from which allowed names are passed on.
+        tools: serves callers' tools to agents.
+        outputs: what programs of agents printed when they were asked something.
     """
 
     spawner: Spawner
     background: Background
     folder: Path
     inherited: Mapping[str, str]
+    tools: ToolServer = field(default_factory=ToolServer)
+    outputs: ProgramOutputs = field(default_factory=ProgramOutputs)
 
 
 class State(enum.Enum):
@@ -60,72 +61,13 @@ class State(enum.Enum):
     STOPPED = "stopped"
 
 
-class Conversation:
-    """One context inside an agent. Serves one turn at a time.
-
-    Attributes:
-        idle_since: `time.monotonic()` of the end of its last turn.
-        paused: the agent is not read because the caller is slow.
-    """
-
-    def __init__(self, agent: Agent, script: Script) -> None:
-        self.agent = agent
-        self.script = script
-        self.play: Play | None = None
-        self.idle_since = time.monotonic()
-        self.paused = False
-
-    def begin(self, exchange: Exchange[None]) -> Play:
-        """Start playing a turn."""
-        self.play = Play(exchange, self.agent.send)
-        self.play.start()
-        return self.play
-
-    def feed(self, message: Json) -> None:
-        """Give the running turn, or the script, a message of the agent."""
-        play = self.play
-        if play is None or play.ended:
-            for send in self.script.unsolicited(message):
-                self.agent.send(send.message)
-            return
-        play.feed(message)
-        if play.backlog > BACKLOG_PAUSE:
-            self._hold_back(play)
-
-    def taken(self) -> None:
-        """The waiting events were taken: read on."""
-        if self.paused:
-            self.paused = False
-            self.agent.pause_reading(False)
-
-    def interrupt(self) -> None:
-        """Ask the agent to end the running turn."""
-        for send in self.script.interrupt():
-            self.agent.send(send.message)
-
-    def close(self) -> None:
-        """Let the agent forget it."""
-        if self.play is not None:
-            self.play.fail(BackendError("the conversation was closed"))
-        for send in self.script.close():
-            self.agent.send(send.message)
-        self.agent.forget(self)
-
-    def _hold_back(self, play: Play) -> None:
-        if self.agent.capacity == 1:
-            self.paused = True
-            self.agent.pause_reading(True)
-        elif play.backlog > BACKLOG_LIMIT:
-            self.interrupt()
-            play.fail(BackendError("the answer was not read fast enough and was given up"))
-
-
 class Agent:
     """One process of a backend.
 
     Attributes:
         id: unique within this run of the daemon; also marks its descendants.
         state: see `State`; only this class moves it.
+        house: what all agents share.
         conversations: those it holds, by script.
         reserved: requests that wait for its start.
         turns: turns served.
@@ -156,10 +98,10 @@ class Agent:
         self.born = time.monotonic()
         self._limits = backend.pool
         self._program = program
-        self._house = house
+        self.house = house
         self._on_exit = on_exit
         self._process: Process | None = None
-        self._handshake = Play(self.driver.start(), self.send)
+        self._handshake = Play(self.driver.start(), self.send, run=self._ask_program)
         self._spawning = asyncio.Lock()  # `stop` must not miss a process that is being started
         self._started = asyncio.Event()
         self._last_discarded = self.born
@@ -258,6 +200,7 @@ class Agent:
         async with self._spawning:
             if self._process is not None:
                 await self._process.stop(self._limits.stop_grace_secs, self.id)
+        await self._handshake.let_program_end()
         self.state = State.STOPPED
         await asyncio.to_thread(shutil.rmtree, self.scratch, ignore_errors=True)
 
@@ -266,7 +209,7 @@ class Agent:
             if self.state is not State.STARTING:
                 raise BackendUnavailable("it was stopped before it was started")
             await asyncio.to_thread(self._make_folders)
-            self._process = await self._house.spawner.spawn(
+            self._process = await self.house.spawner.spawn(
                 self._arguments(),
                 cwd=self.launch.cwd or self.scratch / "work",
                 environment=self._environment(),
@@ -282,13 +225,22 @@ class Agent:
         argv[self.launch.argv.index(self.backend.command[0])] = str(self._program.path)
         return argv
 
+    async def _ask_program(self, arguments: tuple[str, ...]) -> bytes | None:
+        return await self.house.outputs.get(
+            self.house.spawner,
+            [str(self._program.path), *self.backend.command[1:], *arguments],
+            cwd=self.scratch / "work",
+            environment=self._environment(),
+        )
+
     def _environment(self) -> dict[str, str]:
         environment = child_environment(
-            self._house.inherited,
+            self.house.inherited,
             self.backend.pass_environment,
             {
-                **{name: self._placed(value) for name, value in self.launch.environment},
                 **self.backend.environment,
+                # Last, since tools are off and folders untrusted by some of these.
+                **{name: self._placed(value) for name, value in self.launch.environment},
                 "TMPDIR": str(self.scratch / "tmp"),
                 descendants.MARKER: self.id,
             },
@@ -352,6 +304,7 @@ class Agent:
 
     def _fail_turns(self, reason: str) -> None:
         for conversation in list(self.conversations.values()):
+            conversation.withdraw_tools()
             if conversation.play is not None:
                 conversation.play.fail(
                     AgentExited(f"backend {self.backend.name!r}: {reason}", retry_after=1)

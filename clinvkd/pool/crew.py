@@ -18,7 +18,7 @@ from ..drivers.base import Driver, Launch
 from ..errors import BackendUnavailable
 from .agent import Agent, House, State
 from .crashes import Crashes
-from .locate import Found, NotFound, locate
+from .locate import Found, NotFound, locate_agent
 
 _log = structlog.get_logger(__name__)
 
@@ -65,7 +65,6 @@ class Crew:
         crashes: what is known of failed starts.
         restarts: agents that ended without being asked to.
         version: the agent's version once one told it, else None.
-        warnings: what this version of the agent cannot do.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Crew:
         self.crashes = Crashes(backend.pool.crash_budget, backend.pool.crash_window_secs)
         self.restarts = 0
         self.version: str | None = None
-        self.warnings: tuple[str, ...] = ()
+        self._newest: Driver | None = None
         self._driver = driver
         self._house = house
         self._owner = owner
@@ -118,8 +117,13 @@ class Crew:
                 return self._program
         environment = {**self._house.inherited, **self.backend.environment}
         self._located = now
-        self._program = locate(self.backend.command[0], environment)
+        self._program = locate_agent(self.backend.command, environment)
         return self._program
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What this version of the agent cannot do, as the newest agent found so far."""
+        return self._newest.warnings if self._newest is not None else ()
 
     def unavailable(self) -> str | None:
         """Why no agent can be had now, or None when one can."""
@@ -286,7 +290,7 @@ class Crew:
             self.crashes.started()
             self._unproved.add(agent)
             self.version = agent.driver.version or self.version
-            self.warnings = agent.driver.warnings
+            self._newest = agent.driver
             _log.info("agent ready", agent=agent.id, pid=agent.pid)
         elif agent.failure is not None:
             _log.warning("agent did not start", agent=agent.id, reason=agent.failure)

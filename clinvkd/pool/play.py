@@ -11,23 +11,51 @@ import asyncio
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
-from ..drivers.base import RECEIVE, Exchange, Json, Send, WriteFile
+from ..drivers.base import (
+    RECEIVE,
+    AnswerTool,
+    Exchange,
+    Json,
+    RunProgram,
+    Send,
+    ServeTools,
+    WriteFile,
+)
 from ..errors import BackendError, ClinvkError
 from ..events import Event
 
 _log = structlog.get_logger(__name__)
 
 
+_EFFECTS = frozenset({WriteFile, RunProgram, ServeTools, AnswerTool})
+
+
+class ToolDesk(Protocol):
+    """Who serves the caller's tools to the agent; see `ServeTools` and `AnswerTool`."""
+
+    def serve_tools(self, definitions: tuple[Json, ...]) -> Json:
+        """Begin to serve; where."""
+
+    def answer_tool(self, call: str, result: Json) -> None:
+        """Give the agent a result."""
+
+
 class Play:
     """One exchange being played.
+
+    Args:
+        exchange: what is played.
+        write: sends one message to the agent.
+        desk: serves tools; only exchanges of conversations need it.
+        run: runs the agent's program with arguments; only handshakes need it.
 
     Attributes:
         ended: whether the exchange ran to its end, well or badly.
@@ -35,12 +63,21 @@ class Play:
         progress: `time.monotonic()` of the last message it was fed.
     """
 
-    def __init__(self, exchange: Exchange[Any], write: Callable[[Json], None]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange[Any],
+        write: Callable[[Json], None],
+        desk: ToolDesk | None = None,
+        run: Callable[[tuple[str, ...]], Coroutine[Any, Any, bytes | None]] | None = None,
+    ) -> None:
         self._exchange = exchange
         self._write = write
+        self._desk = desk
+        self._run = run
+        self._asking: asyncio.Task[bytes | None] | None = None
         self._events: list[Event] = []
         self._inbox: deque[Json] = deque()
-        self._attending = False  # not before the start, nor while a file is written
+        self._attending = False  # not before the start, nor while a file or a program is waited for
         self._discarding = False
         self._given_up: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -109,6 +146,11 @@ class Play:
         if self.error is not None:
             raise self.error
 
+    async def let_program_end(self) -> None:
+        """Wait until no program runs for it; after its end that is soon."""
+        if self._asking is not None:
+            await asyncio.wait((self._asking,))
+
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:
@@ -120,12 +162,12 @@ class Play:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _go_on(self) -> None:
+    def _go_on(self, value: bytes | None = None) -> None:
         if not self.ended:
             self._attending = True
-            self._step(None)
+            self._step(value)
 
-    def _step(self, value: Json | None) -> None:
+    def _step(self, value: Json | bytes | None) -> None:
         send = self._exchange.send
         try:
             while True:
@@ -137,27 +179,41 @@ class Play:
                     value = self._inbox.popleft()
                 elif type(step) is Send:
                     self._write(step.message)
-                elif type(step) is WriteFile:
-                    self._write_file(step)
-                    break
+                elif type(step) in _EFFECTS:
+                    value = self._have_done(step)
+                    if not self._attending:
+                        break
                 elif not self._discarding:
                     self._events.append(step)  # type: ignore[arg-type]
         except StopIteration:
             self._end(None)
-        except ClinvkError as error:
-            self._end(error)
         except Exception as error:  # noqa: BLE001 - the last line of defence
-            # The agent said something the driver did not expect: this turn's trouble only.
-            _log.exception("driver failed")
-            self._end(BackendError(f"the agent's answer was not understood ({error!r})"))
+            self._end(_as_failure(error))
         else:
             if self._events:
                 self._wake()
+
+    def _have_done(self, step: object) -> Json | None:
+        """Do it now, and what to send the exchange; or begin it and attend to nothing else."""
+        match step:
+            case WriteFile():
+                self._write_file(step)
+            case RunProgram():
+                self._run_program(step)
+            case ServeTools(definitions):
+                assert self._desk is not None
+                return self._desk.serve_tools(definitions)
+            case AnswerTool(call, result):
+                assert self._desk is not None
+                self._desk.answer_tool(call, result)
+        return None
 
     def _end(self, error: BaseException | None) -> None:
         self.ended = True
         self.error = error
         self._inbox.clear()
+        if self._asking is not None:
+            self._asking.cancel()
         self._wake()
 
     def _write_file(self, step: WriteFile) -> None:
@@ -167,6 +223,16 @@ class Play:
         )
         future.add_done_callback(self._file_written)
 
+    def _run_program(self, step: RunProgram) -> None:
+        assert self._run is not None
+        self._attending = False
+        self._asking = asyncio.get_running_loop().create_task(self._run(step.arguments))
+        self._asking.add_done_callback(self._program_ended)
+
+    def _program_ended(self, task: asyncio.Task[bytes | None]) -> None:
+        if not task.cancelled():
+            self._go_on(None if task.exception() else task.result())
+
     def _file_written(self, future: asyncio.Future[None]) -> None:
         if future.cancelled():
             return
@@ -174,6 +240,15 @@ class Play:
             self.fail(BackendError(f"a private file for the agent could not be written: {error}"))
         else:
             self._go_on()
+
+
+def _as_failure(error: Exception) -> ClinvkError:
+    """What an exchange failed with, for the caller."""
+    if isinstance(error, ClinvkError):
+        return error
+    # The agent said something the driver did not expect: this turn's trouble only.
+    _log.error("driver failed", exc_info=error)
+    return BackendError(f"the agent's answer was not understood ({error!r})")
 
 
 def write_private(path: Path, data: bytes | None) -> None:

@@ -24,7 +24,8 @@ from ..drivers.base import Driver, Exchange, Launch, Script
 from ..errors import BackendUnavailable, ClinvkError, ShuttingDown
 from ..prompt import Prompt
 from ..shaping import Shaper
-from .agent import Agent, Conversation, House, State
+from .agent import Agent, House, State
+from .conversation import Conversation
 from .crew import Crew
 from .turn import Budgets, Turn, Way
 

@@ -12,7 +12,7 @@ from ..errors import BackendError, ClinvkError, TurnTimeout
 from ..events import Completed, Event, Opened, Progress, Request, TextDelta
 from ..prompt import Block, Message, Prompt, Text, ToolUse
 from ..shaping import Shaper
-from .agent import Conversation
+from .conversation import Conversation
 from .play import Play
 
 

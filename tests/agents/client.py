@@ -117,12 +117,12 @@ class AgentClient(asyncio.SubprocessProtocol):
 
     def start(self, session: str, *prompt: str | Object, **options: Any) -> Answering:
         """Send a prompt; strings become text blocks."""
+        return self.start_with(session, {"options": options}, *prompt)
+
+    def start_with(self, session: str, extension: Object, *prompt: str | Object) -> Answering:
+        """Send a prompt with ``_meta.clinvk``."""
         blocks = [text(part) if isinstance(part, str) else part for part in prompt]
-        params = {
-            "sessionId": session,
-            "prompt": blocks,
-            "_meta": {"clinvk": {"options": options}},
-        }
+        params = {"sessionId": session, "prompt": blocks, "_meta": {"clinvk": extension}}
         answering = Answering(self.request("session/prompt", params))
         self._running[session] = answering
         return answering

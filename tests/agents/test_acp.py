@@ -25,6 +25,7 @@ async def test_initialize_tells_what_the_agent_can_do(echo: AgentClient) -> None
     assert capabilities["_meta"]["clinvk"] == {
         "history": True,
         "system": True,
+        "tools": True,
         "options": ["max_tokens", "stop", "schema"],
     }
 

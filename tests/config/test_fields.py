@@ -22,7 +22,7 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 ALL_FIELDS = [
     (model, name)
-    for model in {*models(Settings), *models(BackendSettings)}
+    for model in dict.fromkeys((*models(Settings), *models(BackendSettings)))
     for name in model.model_fields
 ]
 

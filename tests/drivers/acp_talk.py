@@ -12,7 +12,17 @@ from typing import Any
 from clinvkd.config import Backend
 from clinvkd.drivers.acp import AcpDriver
 from clinvkd.drivers.acp.script import AcpScript
-from clinvkd.drivers.base import RECEIVE, Exchange, Json, Send, WriteFile
+from clinvkd.drivers.base import (
+    RECEIVE,
+    TOOL_CALLED,
+    AnswerTool,
+    Exchange,
+    Json,
+    RunProgram,
+    Send,
+    ServeTools,
+    WriteFile,
+)
 from clinvkd.events import Event, TextDelta
 from clinvkd.prompt import Message, Permissions, Prompt, Text
 
@@ -128,12 +138,23 @@ def answering(*texts: str, reason: str = "end_turn", **members: Any) -> Agent:
     ]
 
 
+PLACE = {"url": "http://127.0.0.1:9/mcp", "headers": {"Authorization": "Bearer t"}}
+
+
+def called(number: int, name: str, **arguments: Any) -> Json:
+    """The message for a call of a tool of the caller's."""
+    params = {"id": f"call_{number}", "name": name, "arguments": arguments}
+    return {"method": TOOL_CALLED, "params": params}
+
+
 class Talk:
     """A driver and the agent it talks to.
 
     Attributes:
         sent: messages the driver wrote, in order.
         files: files it wanted written.
+        served: definitions of tools it wanted served.
+        results: results it gave for calls, in order.
     """
 
     def __init__(self, agent: Agent, *command: str, **options: Any) -> None:
@@ -141,6 +162,8 @@ class Talk:
         self.agent = agent
         self.sent: list[Json] = []
         self.files: list[WriteFile] = []
+        self.served: list[Json] = []
+        self.results: list[AnswerTool] = []
         self.incoming: deque[Json] = deque()
 
     def start(self) -> Talk:
@@ -183,10 +206,17 @@ class Talk:
                     self.write(message)
                 case WriteFile():
                     self.files.append(step)
+                case ServeTools(definitions):
+                    self.served.extend(definitions)
+                    value = PLACE
+                case AnswerTool():
+                    self.results.append(step)
                 case _ if step is RECEIVE:
                     value = self._next(script)
                     if value is None:
                         return False
+                case RunProgram():
+                    raise AssertionError("an ACP agent is asked over its pipe alone")
                 case _:
                     events.append(step)
 
@@ -210,6 +240,8 @@ class Talk:
     def _next(self, script: AcpScript | None) -> Json | None:
         while self.incoming:
             message = self.incoming.popleft()
+            if message.get("method") == TOOL_CALLED:
+                return message
             owner = self.driver.route(message)
             if owner is script:
                 return message

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from clinvkd.drivers.base import RECEIVE, Exchange, Json, Send, WriteFile
+from clinvkd.drivers.base import (
+    RECEIVE,
+    AnswerTool,
+    Exchange,
+    Json,
+    RunProgram,
+    Send,
+    ServeTools,
+    WriteFile,
+)
 from clinvkd.events import Event
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
@@ -24,6 +33,7 @@ class Played:
         sent: messages it wrote, in order.
         events: what it told the caller, in order.
         files: files it wanted written.
+        commands: arguments it wanted the agent's program run with.
         finished: False when it still waits for a message.
         result: what it returned.
     """
@@ -31,19 +41,29 @@ class Played:
     sent: list[Json] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     files: list[WriteFile] = field(default_factory=list)
+    commands: list[tuple[str, ...]] = field(default_factory=list)
     finished: bool = False
     result: Any = None
 
 
-def play(exchange: Exchange[_T], incoming: Iterable[Json] = ()) -> Played:
-    """Play `exchange` to its end or until `incoming` runs out. Its own errors pass through."""
+def play(
+    exchange: Exchange[_T], incoming: Iterable[Json] = (), printed: bytes | None = None
+) -> Played:
+    """Play `exchange` to its end or until `incoming` runs out. Its own errors pass through.
+
+    `printed` is what a program says that it wants run; None: it failed.
+    """
     played = Played()
-    continue_play(exchange, played, None, iter(incoming))
+    continue_play(exchange, played, None, iter(incoming), printed)
     return played
 
 
 def continue_play(
-    exchange: Exchange[_T], played: Played, value: Json | None, incoming: Iterator[Json]
+    exchange: Exchange[_T],
+    played: Played,
+    value: Json | bytes | None,
+    incoming: Iterator[Json],
+    printed: bytes | None = None,
 ) -> None:
     """Step an exchange that waits, giving it `value` and then what `incoming` has."""
     while True:
@@ -62,7 +82,11 @@ def continue_play(
             played.sent.append(step.message)
         elif isinstance(step, WriteFile):
             played.files.append(step)
+        elif isinstance(step, RunProgram):
+            played.commands.append(step.arguments)
+            value = printed
         else:
+            assert not isinstance(step, ServeTools | AnswerTool), "no driver here serves tools"
             played.events.append(step)
 
 

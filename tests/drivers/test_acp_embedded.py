@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,26 @@ from clinvkd.events import (
     Completed,
     Event,
     Progress,
+    Request,
     TextDelta,
     ThinkingDelta,
     ToolCall,
     ToolOutput,
 )
 from clinvkd.pool import Pool, Way
-from clinvkd.prompt import Image, Message, OutputSchema, Permissions, Prompt, Sampling, Text
+from clinvkd.prompt import (
+    Image,
+    Message,
+    OutputSchema,
+    Permissions,
+    Prompt,
+    Sampling,
+    Text,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+)
 from tests.pools import ask, backend, prompt, running_pool, text_of
 
 ROOT = Path(__file__).parents[2]
@@ -84,9 +98,7 @@ async def test_echo_is_seeded_natively(tmp_path: Path) -> None:
         assert json.loads(text_of(described))[0]["mediaType"] == "image/png"
 
 
-async def test_echo_gets_the_options_the_workdir_and_a_model_it_does_not_have(
-    tmp_path: Path,
-) -> None:
+async def test_echo_gets_the_options_the_workdir_and_any_model(tmp_path: Path) -> None:
     async with running("echo", tmp_path) as pool:
         sampling = Sampling(temperature=0.5, top_p=0.9, top_k=5, seed=3, stop=("END",))
         wanted: dict[str, Any] = {"sampling": sampling, "output": OutputSchema({"type": "object"})}
@@ -101,8 +113,7 @@ async def test_echo_gets_the_options_the_workdir_and_a_model_it_does_not_have(
             "schema": {"type": "object"},
         }
         assert text_of(await ask(pool, prompt("[[cwd]]", workdir=tmp_path))) == str(tmp_path)
-        with pytest.raises(BackendRefused, match="no model 'none'"):
-            await ask(pool, prompt("x", model="none"))
+        assert text_of(await ask(pool, prompt("[[model]]", model="none"))) == "none"
 
 
 @pytest.mark.parametrize(("approval", "answer"), [("none", "allowed"), ("default", "rejected")])
@@ -134,6 +145,13 @@ async def test_echo_tells_what_stopped_it_and_answers_in_json(tmp_path: Path) ->
         assert json.loads(text_of(await ask(pool, prompt("hi", output=schema)))) == {"echo": "hi"}
 
 
+async def test_an_embedded_agent_may_have_nothing_to_say(tmp_path: Path) -> None:
+    async with running("echo", tmp_path) as pool:
+        picture = Message("user", (Image("image/png", PIXEL),))
+        events = await ask(pool, Prompt(backend="test", messages=(picture,)))
+        assert (text_of(events), completed(events).stop_reason) == ("", "end_turn")
+
+
 async def test_echo_fails_and_exits_as_told(tmp_path: Path) -> None:
     async with running("echo", tmp_path) as pool:
         with pytest.raises(BackendError, match="boom"):
@@ -141,6 +159,47 @@ async def test_echo_fails_and_exits_as_told(tmp_path: Path) -> None:
         with pytest.raises(AgentExited, match="exit status 3"):
             await ask(pool, prompt("[[exit 3]] x"))
         assert text_of(await ask(pool, prompt("again"))) == "again"
+
+
+async def test_echo_calls_the_callers_tools_and_is_seeded_with_them(tmp_path: Path) -> None:
+    tool = Tool("get_weather", "Weather", {"type": "object"})
+    question = Message("user", (Text('Hm. [[call get_weather {"city": "Oslo"}]]'),))
+    async with running("echo", tmp_path) as pool:
+        asked = Prompt(backend="test", messages=(question,), tools=(tool,))
+        events = await ask(pool, asked)
+        assert text_of(events) == "Hm. "
+        assert completed(events).stop_reason == "tool_use"
+        use = ToolUse("call-1", "get_weather", {"city": "Oslo"})
+        assert Request(use.id, use.name, use.input) in events
+        calling = Message("assistant", (Text("Hm. "), use))
+        given = Message("user", (ToolResult("call-1", (Text("[[history]]"),)),))
+        more = replace(asked, messages=(question, calling, given))
+        answers = []
+        for way in (Way.CONTINUE, Way.SEED):
+            async with pool.turn(more, 60) as turn:
+                assert turn.way is way
+                answers.append(text_of([event async for batch in turn for event in batch]))
+        held = json.loads(answers[0])["history"]
+        assert held[1]["content"][1] == {
+            "type": "tool_use",
+            "id": "call-1",
+            "name": "get_weather",
+            "input": {"city": "Oslo"},
+        }
+        # The directive was taken out of what it held itself, and is there when it was seeded.
+        assert json.loads(answers[1])["history"] == held
+
+
+async def test_echo_is_not_asked_to_call_what_must_not_be_called(tmp_path: Path) -> None:
+    tool = Tool("get_weather", "Weather", {"type": "object"})
+    async with running("echo", tmp_path) as pool:
+        wanted: dict[str, Any] = {"tools": (tool,)}
+        events = await ask(pool, prompt("x", tool_choice=ToolChoice("required"), **wanted))
+        assert completed(events).stop_reason == "tool_use"
+        with pytest.raises(BackendError, match="no tool 'get_weather' is offered"):
+            await ask(
+                pool, prompt("[[call get_weather]]", tool_choice=ToolChoice("none"), **wanted)
+            )
 
 
 async def test_two_hundred_conversations_of_one_echo_are_not_mixed_up(tmp_path: Path) -> None:
@@ -177,3 +236,13 @@ async def test_local_answers_and_is_seeded(tmp_path: Path) -> None:
         history = (("user", "My name is Ada."), ("assistant", "Hello Ada."))
         seeded = await ask(pool, prompt("Say hello.", *history, max_tokens=8, system="Be kind."))
         assert completed(seeded).usage.input_tokens > alone.input_tokens
+        color = {
+            "type": "object",
+            "properties": {"color": {"enum": ["red"]}},
+            "required": ["color"],
+        }
+        told = await ask(pool, prompt("Which?", output=OutputSchema(color), max_tokens=50))
+        assert json.loads(text_of(told))["color"] == "red"
+        with pytest.raises(BackendRefused, match="cannot use the schema") as caught:
+            await ask(pool, prompt("Which?", output=OutputSchema({"type": "nonsense"})))
+        assert caught.value.param == "output"

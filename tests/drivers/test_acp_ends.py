@@ -119,13 +119,15 @@ def test_a_turn_of_an_ended_exchange_still_notes_its_session() -> None:
         ({"code": 500, "text": "bad key=AIzaSyEXAMPLE1234"}, BackendError, r"\(hidden\)"),
     ],
 )  # fmt: skip
-def test_errors_become_what_they_stand_for(members: Any, kind: type, words: str) -> None:
+def test_errors_become_what_they_stand_for(
+    members: Any, kind: type[ClinvkError], words: str
+) -> None:
     talk = plain(session_prompt=error(**members))
     with pytest.raises(kind, match=words) as caught:
         talk.ask(talk.driver.open(), prompt("x"))
     assert type(caught.value) is kind
     assert isinstance(caught.value, ClinvkError)
-    assert caught.value.retry_after == (7 if "7s" in words else None)
+    assert caught.value.retry_after == (7 if "7s" in words else kind.default_retry_after)
 
 
 @pytest.mark.parametrize(

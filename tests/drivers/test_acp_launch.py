@@ -14,7 +14,7 @@ from clinvkd.drivers.acp.tools import is_granted, permission_outcome, tool_name,
 from clinvkd.errors import ConfigError
 from clinvkd.prompt import Permissions
 
-from .acp_talk import TOOLS, Talk, backend, prompt
+from .acp_talk import TOOLS, Talk, backend, gemini, plain, prompt
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,9 @@ def test_configuration_corrects_single_quirks() -> None:
         noise=("#",),
         honours=("stop",),
         name_in_tool_id=True,
+        announces_tools=True,
+        parses_results=True,
+        tool_choice=("none", "parallel"),
         login=found.login,
     )
 
@@ -74,6 +77,8 @@ def test_configuration_corrects_single_quirks() -> None:
         ({"images": "no"}, r"quirks\.images: 'no' is wrong, allowed is true or false"),
         ({"modes": {"sometimes": "x"}}, r"quirks\.modes"),
         ({"noise": "#"}, r"quirks\.noise: '#' is wrong, allowed is a list of texts"),
+        ({"client_tools": "yes"}, r"quirks\.client_tools: 'yes' .* one of mcp, extension, none"),
+        ({"tool_choice": ["all"]}, r"quirks\.tool_choice: .* any of none, required, named"),
         ({"honours": ["luck"]}, r"quirks\.honours: .* allowed is any of temperature, top_p"),
         ({"login": 1}, r"quirks\.login: 1 is wrong, allowed is a text"),
     ],
@@ -84,17 +89,21 @@ def test_a_wrong_quirk_is_an_error_that_names_its_key(given: Any, message: str) 
 
 
 def test_abilities_depend_on_the_agent() -> None:
-    plain = AcpDriver.abilities_of(backend("goose", "acp"))
-    assert (plain.history, plain.conversations, plain.agents) == ("flattened", 32, 2)
-    assert plain.ignores == {"max_tokens", "max_turns"}
-    gemini = AcpDriver.abilities_of(backend("gemini", "--acp"))
-    assert gemini.history == "native"
-    assert {"temperature", "effort", "output"} <= gemini.honours
-    assert gemini.ignores == {"max_turns"}
+    other = AcpDriver.abilities_of(backend("goose", "acp"))
+    assert (other.history, other.conversations, other.agents) == ("flattened", 32, 2)
+    assert other.ignores == {"max_tokens", "max_turns", "ephemeral"}
+    assert other.client_tools
+    assert other.tool_choice == {"none"}
+    google = AcpDriver.abilities_of(backend("gemini", "--acp"))
+    assert google.history == "native"
+    assert {"temperature", "effort", "output"} <= google.honours
+    assert google.ignores == {"max_tokens", "max_turns"}
+    assert google.tool_choice == {"none", "required", "named", "parallel"}
     local = AcpDriver.abilities_of(backend("python", "-m", "clinvkd.agents.local"))
     assert (local.history, local.images, "output" in local.honours) == ("native", False, True)
     echo = AcpDriver.abilities_of(backend("python", "-m", "clinvkd.agents.echo"))
     assert echo.honours == {"stop", "output"}
+    assert (echo.client_tools, local.client_tools) == (True, False)
 
 
 def test_gemini_can_be_told_less_with_tools_and_nothing_in_a_workdir() -> None:
@@ -147,16 +156,24 @@ def test_opencode_chats_have_no_tools_and_agents_ask_when_somebody_decides() -> 
     it = backend("opencode", "acp")
     chat = dict(AcpDriver.launch(it, prompt("a", system="Be kind.")).environment)
     config = json.loads(chat["OPENCODE_CONFIG_CONTENT"])
-    assert config["tools"] == {"*": False}
+    assert config["tools"] == {"*": False, "clinvk_*": True}
     assert config["agent"]["build"]["prompt"] == "Be kind."
     assert chat["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
     own = dict(AcpDriver.launch(it, prompt("a", permissions=TOOLS)).environment)
-    assert "permission" not in json.loads(own["OPENCODE_CONFIG_CONTENT"])
+    asks = json.loads(own["OPENCODE_CONFIG_CONTENT"])["permission"]
+    assert next(iter(asks.items())) == ("*", "ask")
+    assert set(asks) == {"*", "read", "glob", "grep", "list", "clinvk_*"}
+    always = Permissions(tools=True, approval="always")
+    everything = dict(AcpDriver.launch(it, prompt("a", permissions=always)).environment)
+    assert json.loads(everything["OPENCODE_CONFIG_CONTENT"])["permission"] == {
+        "*": "ask",
+        "clinvk_*": "allow",
+    }
     permissions = Permissions(tools=True, approval="auto", trusted=True)
     asked = prompt("a", permissions=permissions, system="Be kind.")
     environment = dict(AcpDriver.launch(it, asked).environment)
     config = json.loads(environment["OPENCODE_CONFIG_CONTENT"])
-    assert config["permission"] == {"*": "ask"}
+    assert config["permission"] == asks
     assert config["agent"] == {"build": {"prompt": "Be kind."}}
     assert "OPENCODE_DISABLE_PROJECT_CONFIG" not in environment
 
@@ -166,8 +183,39 @@ def test_qwen_chats_have_settings_of_their_own() -> None:
     chat = AcpDriver.launch(it, prompt("a"))
     assert "tools" in json.loads(dict(chat.files)["work/.qwen/settings.json"])
     own = AcpDriver.launch(it, prompt("a", permissions=TOOLS))
-    assert not own.files
     assert "QWEN_SYSTEM_MD" not in dict(own.environment)
+    assert "work/.qwen/settings.json" not in dict(own.files)
+
+
+def test_qwen_leaves_the_configuration_of_an_untrusted_workdir_alone() -> None:
+    it = backend("qwen", "--acp")
+    files = dict(AcpDriver.launch(it, prompt("a", permissions=TOOLS)).files)
+    assert json.loads(files["qwen-settings.json"])["security"]["folderTrust"]["enabled"]
+    assert json.loads(files["trusted-folders.json"]) == {"{scratch}": "TRUST_FOLDER"}
+    trusted = Permissions(tools=True, trusted=True)
+    files = dict(AcpDriver.launch(it, prompt("a", permissions=trusted)).files)
+    assert "security" not in json.loads(files["qwen-settings.json"])
+    assert "trusted-folders.json" not in files
+
+
+def test_opencodes_own_inline_configuration_is_kept_but_does_not_turn_tools_on() -> None:
+    given = {"tools": {"bash": True}, "plugin": ["theirs"], "provider": {"p": {}}}
+    mine = {"OPENCODE_CONFIG_CONTENT": json.dumps(given)}
+    it = backend("opencode", "acp", environment=mine)
+    environment = dict(AcpDriver.launch(it, prompt("a")).environment)
+    config = json.loads(environment["OPENCODE_CONFIG_CONTENT"])
+    assert config["tools"] == {"*": False, "clinvk_*": True}
+    assert config["provider"] == {"p": {}}
+    assert config["plugin"] == ["theirs", "file://{scratch}/opencode-retries.js"]
+    for broken in ("{", "[]"):
+        it = backend("opencode", "acp", environment={"OPENCODE_CONFIG_CONTENT": broken})
+        with pytest.raises(ConfigError, match=r"backends\.it\.environment\.OPENCODE_CONFIG_CONT"):
+            AcpDriver.launch(it, prompt("a"))
+
+
+def test_an_agent_without_a_switch_for_untrusted_workdirs_is_warned_of() -> None:
+    assert "trusted: false" in plain().driver.warnings[0]
+    assert not gemini().driver.warnings
 
 
 def test_a_rehearsal_shows_what_would_be_sent() -> None:

@@ -34,12 +34,17 @@ class LineScript(Script):
         self.note = scratch / "notes" / "deep" / f"{name}.txt"
         self.surprises: list[Json] = []
         self._interrupted = False
+        self._top_k: int | None = None
 
     def bind(self, prompt: Prompt) -> Exchange[None]:
+        self._top_k = prompt.sampling.top_k
         yield WriteFile(self.note, (prompt.system or "").encode())
 
     def seed(self, history: tuple[Message, ...]) -> Exchange[None]:
         yield self.send("seed", history=[message.text for message in history])
+
+    def serves(self, prompt: Prompt) -> bool:
+        return prompt.sampling.top_k == self._top_k
 
     def turn(self, prompt: Prompt) -> Exchange[None]:
         if self._interrupted:

@@ -493,6 +493,18 @@ async def test_a_conversation_spoiled_while_it_was_parked_is_not_continued(
         assert conversation not in agent.conversations.values()
 
 
+async def test_a_conversation_bound_otherwise_is_not_continued(tmp_path: Path) -> None:
+    async with stage(backend(), tmp_path, Many) as pool:
+        await say(pool, HELLO)
+        [agent] = pool.crew
+        [conversation] = agent.conversations.values()
+        other = Sampling(top_k=5)
+        assert await way_of(pool, RECALL, *HISTORY, sampling=other) is Way.SEED
+        assert conversation not in agent.conversations.values()
+        assert await way_of(pool, HELLO, sampling=other) is Way.SEED
+        assert await way_of(pool, RECALL, *HISTORY, sampling=other) is Way.CONTINUE
+
+
 async def test_an_answer_is_cut_at_a_stop_sequence_and_the_agent_interrupted(
     tmp_path: Path,
 ) -> None:

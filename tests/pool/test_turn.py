@@ -12,7 +12,7 @@ import pytest
 from clinvkd.errors import BackendError, ClinvkError, TurnTimeout
 from clinvkd.events import Completed, Event, Progress, TextDelta
 from clinvkd.pool import State
-from clinvkd.pool import agent as agent_module
+from clinvkd.pool import conversation as conversation_module
 
 from ..pools import prompt, text_of
 from .driver import Many, One
@@ -86,7 +86,7 @@ async def test_what_a_driver_does_not_expect_is_an_error_of_that_turn_only(tmp_p
 async def test_a_slow_caller_stops_the_reading_of_its_own_agent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_module, "BACKLOG_PAUSE", 50)
+    monkeypatch.setattr(conversation_module, "BACKLOG_PAUSE", 50)
     size, count = 10_000, 10_000
     limits = backend(idle_timeout_secs=0.4, first_byte_timeout_secs=0.4)
     async with stage(limits, tmp_path) as pool:
@@ -108,7 +108,7 @@ async def test_a_slow_caller_stops_the_reading_of_its_own_agent(
 async def test_a_slow_caller_who_leaves_has_its_turn_interrupted_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_module, "BACKLOG_PAUSE", 50)
+    monkeypatch.setattr(conversation_module, "BACKLOG_PAUSE", 50)
     async with stage(backend(stop_grace_secs=PATIENCE), tmp_path) as pool:
         flood = told(chunks=100_000, text="x" * 1000, then="hang")
         async with pool.turn(prompt(flood), LONG) as turn:
@@ -121,8 +121,8 @@ async def test_a_slow_caller_who_leaves_has_its_turn_interrupted_all_the_same(
 async def test_a_slow_caller_of_a_shared_agent_loses_its_own_conversation_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_module, "BACKLOG_PAUSE", 50)
-    monkeypatch.setattr(agent_module, "BACKLOG_LIMIT", 500)
+    monkeypatch.setattr(conversation_module, "BACKLOG_PAUSE", 50)
+    monkeypatch.setattr(conversation_module, "BACKLOG_LIMIT", 500)
     async with stage(backend(), tmp_path, Many) as pool:
         endless = prompt(told(text="#,", chunks=10**9))
         async with pool.turn(endless, LONG) as slow:

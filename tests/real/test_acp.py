@@ -246,17 +246,54 @@ async def test_gemini_gets_images_and_tool_calls_of_a_history_natively(tmp_path:
 async def test_gemini_obeys_sampling_and_output_form(tmp_path: Path) -> None:
     schema = OutputSchema({"type": "object", "properties": {"a": {"type": "string"}}})
     async with stage("gemini", tmp_path) as on:
-        sampling = Sampling(temperature=0.25, top_p=0.5, top_k=7, seed=3)
-        await on.ask("x", sampling=sampling, output=schema)
+        sampling = Sampling(temperature=0.25, top_p=0.5, top_k=7, seed=3, effort="low")
+        wanted: dict[str, Any] = {"sampling": sampling, "output": schema, "max_tokens": 77}
+        text = '%%{"text": "{\\"a\\": \\"b\\"}"}%%'
+        events = await on.ask(text, **wanted)
+        assert text_of(events) == '{"a": "b"}'
         generation = on.provider.turns[-1].body["generationConfig"]
         assert generation["temperature"] == 0.25
         assert (generation["topP"], generation["topK"], generation["seed"]) == (0.5, 7, 3)
+        assert generation["thinkingConfig"]["thinkingBudget"] == 1024
         assert generation["responseMimeType"] == "application/json"
         assert generation["responseJsonSchema"]["properties"] == {"a": {"type": "string"}}
         await on.ask("x", *HISTORY, sampling=Sampling(temperature=0.5))
         turn = on.provider.turns[-1]
-        assert turn.body["generationConfig"]["temperature"] == 0.5
-        assert "<user>\nsecond\n</user>" in turn.last_user_text
+        assert turn.body["generationConfig"].get("temperature") != 0.5
+        assert [u.role for u in turn.conversation.utterances] == ["user", "assistant"] * (
+            len(HISTORY) // 2
+        ) + ["user"]
+
+
+async def test_gemini_goes_on_only_with_the_settings_it_was_opened_with(tmp_path: Path) -> None:
+    async with stage("gemini", tmp_path) as on:
+        low = Sampling(temperature=0.25)
+        history = [("user", "one"), ("assistant", text_of(await on.ask("one", sampling=low)))]
+        for text, sampling, way in (
+            ("two", low, Way.CONTINUE),
+            ("three", Sampling(temperature=0.5), Way.SEED),
+            ("four", Sampling(temperature=0.5), Way.CONTINUE),
+            ("five", Sampling(), Way.SEED),
+        ):
+            answer = ""
+            async with on.pool.turn(on.asked(text, *history, sampling=sampling), 60) as turn:
+                assert turn.way is way
+                async for batch in turn:
+                    answer += text_of(batch)
+            history += [("user", text), ("assistant", answer)]
+        seen = [turn.body["generationConfig"].get("temperature") for turn in on.provider.turns]
+        # Settings are read when a session is new; one that is loaded has none.
+        assert seen[:2] == [0.25, 0.25]
+        assert not {0.25, 0.5} & set(seen[2:])
+
+
+async def test_gemini_is_stopped_by_clinvk(tmp_path: Path) -> None:
+    async with stage("gemini", tmp_path) as on:
+        asked = '%%{"words": 9, "delay": 0.01}%%'
+        events = await on.ask(asked, sampling=Sampling(stop=("rd3",)))
+        assert text_of(events) == "word1 word2 wo"
+        assert isinstance(events[-1], Completed)
+        assert (events[-1].stop_reason, events[-1].stop_sequence) == ("stop_sequence", "rd3")
 
 
 async def test_gemini_leaves_nothing_in_the_users_home(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from clinvkd.pool.descendants import MARKER
+from tests.api.service import eventually, until
 from tests.daemon import Daemon, daemon
 from tests.providers import FakeProvider
 from tests.real_agents import AGENTS, prepare, require
@@ -60,8 +61,11 @@ class Served:
 
     async def until(self, **figures: int) -> None:
         """Wait until the pool has these figures."""
-        while not figures.items() <= (await self.pool()).items():
-            await asyncio.sleep(0.05)
+
+        async def reached() -> bool:
+            return figures.items() <= (await self.pool()).items()
+
+        await eventually(reached)
 
 
 @asynccontextmanager
@@ -114,9 +118,7 @@ async def test_twenty_callers_at_once_each_get_their_own_answer_token_by_token(
         assert (await served.pool())["restarts"] == 0
         # The pool may keep one agent more than at the beginning; nothing else stays open.
         agents = (await served.pool())["agents"]
-        async with asyncio.timeout(60):
-            while process.num_fds() > before + 4 * agents + CALLERS:
-                await asyncio.sleep(0.1)
+        await until(lambda: process.num_fds() <= before + 4 * agents + CALLERS)
 
 
 @pytest.mark.parametrize("name", CLIS)
@@ -125,7 +127,8 @@ async def test_an_agent_killed_in_mid_turn_costs_one_caller_an_error_and_the_poo
 ) -> None:
     async with serving(name, tmp_path) as served:
         spoken = asyncio.Event()
-        running = asyncio.create_task(served.events('%%{"words": 9, "hold_after": 3}%%', spoken))
+        asked = served.events('%%{"words": 9, "hold_after": 3}%%', spoken)
+        running = asyncio.get_running_loop().create_task(asked)
         async with asyncio.timeout(60):
             await spoken.wait()
         for child in psutil.Process(served.daemon.process.pid).children():
@@ -148,7 +151,8 @@ async def test_stopping_ends_streams_in_band_and_leaves_no_process(
 ) -> None:
     async with serving(name, tmp_path) as served:
         spoken = asyncio.Event()
-        running = asyncio.create_task(served.events('%%{"words": 9, "hold_after": 3}%%', spoken))
+        asked = served.events('%%{"words": 9, "hold_after": 3}%%', spoken)
+        running = asyncio.get_running_loop().create_task(asked)
         async with asyncio.timeout(60):
             await spoken.wait()
         children = served.daemon.children()
@@ -158,7 +162,7 @@ async def test_stopping_ends_streams_in_band_and_leaves_no_process(
         assert [event["type"] for event in events][-2:] == ["error", "complete"]
         assert events[-2]["content"]["code"] == "shutting_down"
         assert await served.daemon.ended() == 0
-        gone, alive = await asyncio.to_thread(psutil.wait_procs, children, 5)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, children, 5)
         assert not alive, [child.cmdline() for child in alive]
 
 
@@ -168,7 +172,7 @@ async def test_the_turns_of_one_session_show_the_provider_each_message_once(
 ) -> None:
     turns = 5
     async with serving(name, tmp_path) as served:
-        session: dict[str, str] = {}
+        session: dict[str, Any] = {}
         for number in range(turns):
             events = await served.events(f"message {number} marker=m{number}x", **session)
             session = {"session_id": events[-1]["session_id"]}

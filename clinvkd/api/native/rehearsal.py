@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...drivers.base import RECEIVE, Driver, Exchange, Json, Send
+from ...drivers.base import RECEIVE, Driver, Exchange, Json, Send, ServeTools
 from ...errors import BackendUnavailable
 from ...pool import Pool
 from ...pool.locate import NotFound
@@ -12,6 +12,7 @@ from ...prompt import Prompt
 from .models import DryRunAnswer
 
 _SCRATCH = Path("/a-private-folder")
+_TOOL_SERVER = "http://127.0.0.1:0/mcp"
 
 
 def rehearse(pool: Pool, prompt: Prompt) -> DryRunAnswer:
@@ -63,6 +64,8 @@ def _play(driver: Driver, exchange: Exchange[None], lines: list[Json]) -> None:
             lines.append(step.message)
             if (answer := driver.rehearse(step.message)) is not None:
                 answers.append(answer)
+        elif isinstance(step, ServeTools):
+            value = {"url": _TOOL_SERVER, "headers": {"Authorization": "Bearer ..."}}
         elif step is RECEIVE:
             if not answers:
                 exchange.close()

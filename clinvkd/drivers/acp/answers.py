@@ -8,7 +8,7 @@ from typing import Final
 from pydantic_core import from_json
 
 from ...errors import BackendError, BackendRefused, BackendUnavailable, ClinvkError, RateLimited
-from ...events import StopReason, Usage
+from ...events import Completed, StopReason, Usage
 from ..base import Json
 from ..jsonrpc import METHOD_NOT_FOUND, RpcError
 
@@ -34,6 +34,34 @@ _CUT = re.compile(
     r"terminated|premature|socket hang up|connection.{0,20}(?:closed|reset)", re.IGNORECASE
 )
 _SECRET = re.compile(r"\b(?:sk-|AIza|Bearer\s+|key=)[\w.\-]{6,}")
+
+
+def completion(result: Json, told: Usage, active: bool, backend: str) -> Completed:
+    """How the agent's answer to a prompt says that the turn ended.
+
+    Args:
+        result: the answer's ``result``.
+        told: usage that came in the stream.
+        active: whether anything else did.
+        backend: its name, for errors.
+
+    Raises:
+        BackendError: the agent gave up, or its model gave no answer.
+    """
+    usage = usage_of(result) or told
+    reason = STOP_REASONS.get(str(result.get("stopReason")))
+    if reason is None:
+        how = result.get("stopReason")
+        raise BackendError(f"backend {backend!r} ended the turn by itself ({how})")
+    match result:
+        case {"_meta": {"clinvk": {"stopSequence": str(stopped_by)}}}:
+            return Completed("stop_sequence", usage, stop_sequence=stopped_by)
+    if reason == "end_turn" and not active and not usage.output_tokens:
+        raise BackendError(
+            f"backend {backend!r} ended the turn with neither text nor tokens: "
+            "its model gave no answer"
+        )
+    return Completed(reason, usage)
 
 
 def usage_of(result: Json) -> Usage | None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import BackendRefused
+from ...prompt import Permissions
 from ..base import Json
+from .quirks import Quirks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,18 @@ def mode_setting(offered: Json, mode: str) -> Setting | None:
     if all(choice.get("value") != mode for choice in _choices(option)):
         return None
     return Setting("session/set_config_option", {"configId": option["id"], "value": mode})
+
+
+def mode_of(quirks: Quirks, permissions: Permissions) -> str:
+    """The mode of a conversation; "" leaves the agent's own.
+
+    Within a sandbox it is the one in which the agent asks for everything, since what a sandbox
+    forbids we can only refuse.
+    """
+    if not permissions.tools:
+        return quirks.chat_mode
+    asking = permissions.sandbox in ("read-only", "workspace")
+    return quirks.modes.get("always" if asking else permissions.approval, "")
 
 
 def _config_option(offered: Json, category: str) -> Json | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic_core import to_json
 
-from ...prompt import Block, Image, Message, Text, ToolResult, ToolUse
+from ...prompt import Block, Image, Message, OutputSchema, Text, ToolResult, ToolUse
 from ..base import Json
 
 _GUARD = "\u200b"
@@ -18,27 +18,44 @@ def text_block(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def content_blocks(content: Iterable[Block]) -> list[Json]:
-    """The blocks of one message; calls and results of tools become text."""
-    return [block for part in content for block in _blocks(part)]
+def content_blocks(content: Iterable[Block], tools: bool = False) -> list[Json]:
+    """The blocks of one message.
+
+    Args:
+        tools: calls and results of tools are blocks of our extension; else they become text.
+    """
+    return [block for part in content for block in (_tool_block(part) if tools else _blocks(part))]
 
 
-def prompt_blocks(messages: Sequence[Message], guarded: str) -> list[Json]:
+def prompt_blocks(messages: Sequence[Message], guarded: str, tools: bool = False) -> list[Json]:
     """What is new in a turn, as the content of one ``session/prompt``.
 
     Args:
         messages: user messages; several are set apart by blank lines.
         guarded: first characters the agent would take for a command.
+        tools: see `content_blocks`.
     """
     blocks = _joined(
         block
         for index, message in enumerate(messages)
-        for block in [*([text_block("\n\n")] if index else []), *content_blocks(message.content)]
+        for block in [
+            *([text_block("\n\n")] if index else []),
+            *content_blocks(message.content, tools),
+        ]
     )
     match blocks:
         case [{"type": "text", "text": str(text)}, *_] if text.lstrip()[:1] in tuple(guarded):
             blocks[0] = text_block(_GUARD + text)
     return blocks
+
+
+def form_block(output: OutputSchema) -> Json:
+    """What asks for a form of answer in words, where the agent has no switch for it."""
+    schema = to_json(output.schema).decode()
+    return text_block(
+        "\n\nAnswer with nothing but one JSON value, without a code fence, that this JSON Schema"
+        f" accepts:\n{schema}"
+    )
 
 
 def flattened(system: str | None, history: Sequence[Message], new: list[Json]) -> list[Json]:
@@ -77,6 +94,21 @@ def _blocks(part: Block) -> Iterator[Json]:
             yield text_block(f"\n<tool_result id={identifier!r}{status}>")
             yield from content_blocks(content)
             yield text_block("</tool_result>\n")
+
+
+def _tool_block(part: Block) -> Iterator[Json]:
+    match part:
+        case ToolUse(identifier, name, arguments):
+            yield {"type": "tool_use", "id": identifier, "name": name, "input": arguments}
+        case ToolResult(identifier, content, is_error):
+            yield {
+                "type": "tool_result",
+                "toolUseId": identifier,
+                "content": content_blocks(content),
+                "isError": is_error,
+            }
+        case _:
+            yield from _blocks(part)
 
 
 def _joined(blocks: Iterable[Json]) -> list[Json]:

@@ -15,12 +15,13 @@ from typing import ClassVar, Final
 
 from ... import __version__
 from ...config import Backend
-from ...errors import BackendUnavailable
-from ...prompt import Prompt
+from ...errors import BackendRefused, BackendUnavailable
+from ...prompt import Image, Prompt
 from ..base import Abilities, Driver, Exchange, Json, Launch, Send
 from ..jsonrpc import METHOD_NOT_FOUND, Peer, RpcError, plain_call, result_of
 from . import gemini
 from .answers import failure
+from .client_tools import offers_tools
 from .launch import launch_of
 from .openings import Opening, Openings
 from .quirks import Quirks, quirks_of, quirks_of_agent
@@ -34,6 +35,12 @@ _FLATTENED: Final = Abilities(
     history="flattened",
     # The protocol has a field for neither; stop reasons of these kinds are the agent's own limits.
     ignores=frozenset({"max_tokens", "max_turns"}),
+)
+
+
+_TRUSTS: Final = (
+    "clinvk knows no switch by which this agent leaves a workdir's own configuration alone:"
+    " `trusted: false` does not keep it out"
 )
 
 
@@ -72,6 +79,10 @@ class AcpDriver(Driver):
     def abilities_for(cls, backend: Backend, prompt: Prompt) -> Abilities:
         """Gemini can be told less in a workdir and with tools."""
         return _abilities(backend, prompt)
+
+    def takes_form(self, prompt: Prompt) -> bool:
+        """Whether the agent itself is told what form the answer must have."""
+        return "output" in self.abilities_for(self.backend, prompt).honours
 
     def start(self) -> Exchange[None]:
         """``initialize``, and a session in advance where that pays."""
@@ -130,6 +141,37 @@ class AcpDriver(Driver):
             return self.peer.answer(request, {"outcome": {"outcome": "cancelled"}})
         return self.peer.refuse(request, METHOD_NOT_FOUND, "Method not found")
 
+    def check(self, prompt: Prompt) -> None:
+        """What the agent's handshake says against a prompt.
+
+        Raises:
+            BackendRefused: it takes no images, or no tools of the caller's, or not in a workdir.
+        """
+        match self.capabilities:
+            case {"promptCapabilities": {"image": True}}:
+                pass
+            case _ if any(isinstance(part, Image) for said in prompt.new for part in said.content):
+                raise BackendRefused(
+                    f"backend {self.backend.name!r} takes no images", param="messages"
+                )
+        if self.quirks.client_tools != "mcp" or not offers_tools(prompt):
+            return
+        match self.capabilities:
+            case {"mcpCapabilities": {"http": True}}:
+                pass
+            case _:
+                raise BackendRefused(
+                    f"backend {self.backend.name!r} cannot call tools of the caller: its agent"
+                    " takes no MCP server over HTTP",
+                    param="tools",
+                )
+        if self.quirks.shares_servers and prompt.workdir is not None:
+            raise BackendRefused(
+                f"backend {self.backend.name!r} cannot call tools of the caller in a workdir: its"
+                " agent would show them to everybody who works there",
+                param="tools",
+            )
+
     # Sessions.
 
     @property
@@ -187,6 +229,8 @@ class AcpDriver(Driver):
                 self.quirks = quirks_of_agent(self.backend, name)
                 self.openings = Openings(self.peer, self.quirks.parallel_opening)
                 self.version = str(rest["version"]) if "version" in rest else None
+        if self.quirks.launcher == "plain" and self.quirks.history != "extension":
+            self.warnings = (_TRUSTS,)
 
     def rehearse(self, message: Json) -> Json | None:
         """See `Driver.rehearse`."""
@@ -194,7 +238,10 @@ class AcpDriver(Driver):
             case "initialize":
                 result: Json = {
                     "protocolVersion": PROTOCOL_VERSION,
-                    "agentCapabilities": {"promptCapabilities": {"image": True}},
+                    "agentCapabilities": {
+                        "promptCapabilities": {"image": True},
+                        "mcpCapabilities": {"http": True},
+                    },
                 }
             case "session/new":
                 result = {"sessionId": "rehearsal"}
@@ -213,7 +260,15 @@ class AcpDriver(Driver):
 def _abilities(backend: Backend, prompt: Prompt | None) -> Abilities:
     """What an agent of `backend` can do, in general or with `prompt`."""
     quirks = quirks_of(backend)
-    abilities = replace(_FLATTENED, images=quirks.images)
+    abilities = replace(
+        _FLATTENED,
+        images=quirks.images,
+        client_tools=quirks.client_tools != "none",
+        tool_choice=frozenset(quirks.tool_choice),
+    )
+    if quirks.launcher == "plain" and quirks.history != "extension":
+        # What it keeps of a conversation, and where, only the agent knows.
+        abilities = replace(abilities, ignores=abilities.ignores | {"ephemeral"})
     match quirks.history:
         case "extension":
             return replace(

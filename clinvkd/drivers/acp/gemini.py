@@ -25,6 +25,7 @@ from ...config import Backend
 from ...errors import BackendRefused
 from ...prompt import Block, Image, Message, OptionValue, Prompt, Text, ToolResult, ToolUse
 from ..base import Abilities, Json, Launch, Option
+from .client_tools import SERVER, alias
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "thinking_budget": Option(kind="integer", help="most tokens of reasoning"),
@@ -90,6 +91,9 @@ exec "$@"
 """
 """Links the user's files into a private home and becomes gemini; run by ``sh -c``."""
 
+SHOWN_TOOL: Final = "mcp_{server}_{name}"
+"""How the model knows a tool of an MCP server."""
+
 _LONG_AGO: Final = "2000-01-01T00:00:00.000Z"
 """Time of seeded messages: gemini erases a chat file of the current minute when it loads it."""
 
@@ -105,8 +109,8 @@ def launch(backend: Backend, prompt: Prompt) -> Launch:
     files = {_marker("chat"): "{scratch}/chat"}
     arguments: tuple[str, ...] = ()
     if chat:
-        # No servers and extensions of the user's either; "clinvk" is nobody's name.
-        arguments = ("--allowed-mcp-server-names", "clinvk", "--extensions", "none")
+        # No servers and extensions of the user's either, and no questions about our own server's.
+        arguments = ("--allowed-mcp-server-names", SERVER, "--extensions", "none")
         files["work/.gemini/settings.json"] = files["chat/.gemini/settings.json"] = _json(_CHAT)
     else:
         files["work/.gemini/settings.json"] = files["chat/.gemini/settings.json"] = _json(_QUIET)
@@ -137,16 +141,17 @@ def launch(backend: Backend, prompt: Prompt) -> Launch:
 def abilities(general: Abilities, prompt: Prompt | None) -> Abilities:
     """What gemini can do beyond `general`, in a chat or as `prompt` asks.
 
-    The settings stand in a file, and nothing is ever written into a caller's directory. The
-    provider gives no JSON to a request that has tools.
+    The settings stand in a file, and nothing is ever written into a caller's directory. They are
+    read when a session is new, not when one is loaded: a history goes before settings, because
+    it must reach the model natively. The provider gives no JSON to a request that has tools.
     """
     able = replace(general, history="native", options=OPTIONS)
-    if prompt is not None and prompt.workdir is not None:
+    if prompt is not None and (prompt.workdir is not None or prompt.history):
         return able
-    tools = prompt is not None and prompt.permissions.tools
+    tools = prompt is not None and _has_tools(prompt)
     return replace(
         able,
-        ignores=able.ignores - {"max_tokens"},
+        tool_choice=able.tool_choice | {"required", "named"},
         honours=_CHOOSING if tools else _CHOOSING | {"output"},
     )
 
@@ -165,14 +170,32 @@ def generation(prompt: Prompt) -> Json:
         "topP": sampling.top_p,
         "topK": sampling.top_k,
         "seed": sampling.seed,
-        "maxOutputTokens": prompt.max_tokens,
     }
-    if prompt.output is not None and not prompt.permissions.tools:
+    if (calling := _calling(prompt)) is not None:
+        asked["toolConfig"] = {"functionCallingConfig": calling}
+    if prompt.output is not None and not _has_tools(prompt):
         asked["responseMimeType"] = "application/json"
         asked["responseJsonSchema"] = prompt.output.schema
     if (budget := _thinking_budget(prompt)) is not None:
         asked["thinkingConfig"] = {"thinkingBudget": budget, "includeThoughts": budget != 0}
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def _has_tools(prompt: Prompt) -> bool:
+    return prompt.permissions.tools or bool(prompt.tools)
+
+
+def _calling(prompt: Prompt) -> Json | None:
+    """Which tools have to be called, or None when the model may choose."""
+    match prompt.tool_choice.mode:
+        case "required" if prompt.tools:
+            names = [tool.name for tool in prompt.tools]
+        case "named" if prompt.tools:
+            names = [prompt.tool_choice.name]
+        case _:
+            return None
+    shown = [SHOWN_TOOL.format(server=SERVER, name=alias(name)) for name in names]
+    return {"mode": "ANY", "allowedFunctionNames": shown}
 
 
 def _thinking_budget(prompt: Prompt) -> OptionValue | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from ...config import Backend
+from ...errors import ConfigError
 from ...prompt import Prompt
 from ..base import Json, Launch
 from . import gemini as gemini
+from .client_tools import SERVER
 from .quirks import Quirks
 
 RETRY_NOTICE: Final = "_clinvk/retry"
@@ -30,6 +32,18 @@ export const ClinvkRetries = async () => ({
   },
 })
 """
+
+_OPENCODE_CONFIG: Final = "OPENCODE_CONFIG_CONTENT"
+_OPENCODE_CALLERS: Final = f"{SERVER}_*"
+"""What opencode calls the tools of our MCP server, as a pattern."""
+
+_OPENCODE_READS: Final[Json] = {
+    "read": {"*": "allow", "*.env": "ask", "*.env.*": "ask"},
+    "glob": "allow",
+    "grep": "allow",
+    "list": "allow",
+}
+"""What it does unasked by its own rules too; for places outside the workdir it asks apart."""
 
 _QWEN_TOOLS: Final = (
     "agent", "artifact", "ask_user_question", "create_sub_session", "cron_create", "cron_delete",
@@ -71,14 +85,13 @@ def _opencode(backend: Backend, prompt: Prompt) -> Launch:
     one that tells us, before any text is repeated.
     """
     permissions = prompt.permissions
-    config: Json = {
-        "autoupdate": False,
-        "share": "disabled",
-        "plugin": ["file://{scratch}/opencode-retries.js"],
-    }
+    config = _configured(backend)
+    config["autoupdate"] = False
+    config["share"] = "disabled"
+    config["plugin"] = [*config.get("plugin", ()), "file://{scratch}/opencode-retries.js"]
     environment = {"OPENCODE_DB": "{scratch}/opencode.db"}
     if not permissions.tools:
-        config["tools"] = {"*": False}
+        config["tools"] = {"*": False, _OPENCODE_CALLERS: True}
         config["agent"] = {
             "build": {"prompt": prompt.system or _PLAIN_SYSTEM},
             "title": {"disable": True},
@@ -86,14 +99,19 @@ def _opencode(backend: Backend, prompt: Prompt) -> Launch:
         environment["OPENCODE_DISABLE_CLAUDE_CODE"] = "1"
         # Before it loads a plugin it installs packages into the user's folder, and waits for that.
         environment["npm_config_offline"] = "true"
-    elif prompt.system is not None:
-        config["agent"] = {"build": {"prompt": prompt.system}}
-    if permissions.tools and (permissions.approval, permissions.sandbox) != ("default", "default"):
+    else:
         # It runs everything unasked otherwise; what it asks is answered from the permissions.
-        config["permission"] = {"*": "ask"}
+        reads = {} if permissions.approval == "always" else _OPENCODE_READS
+        config["permission"] = {"*": "ask", **reads, _OPENCODE_CALLERS: "allow"}
+        if prompt.system is not None:
+            agents = dict(config.get("agent", {}))
+            config["agent"] = {
+                **agents,
+                "build": {**agents.get("build", {}), "prompt": prompt.system},
+            }
     if not permissions.trusted:
         environment["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
-    environment["OPENCODE_CONFIG_CONTENT"] = to_json(config).decode()
+    environment[_OPENCODE_CONFIG] = to_json(config).decode()
     return Launch(
         argv=(*backend.command, *backend.extra_flags),
         environment=tuple(sorted(environment.items())),
@@ -101,16 +119,46 @@ def _opencode(backend: Backend, prompt: Prompt) -> Launch:
     )
 
 
+def _configured(backend: Backend) -> Json:
+    """What the backend's own environment says in the variable that carries our configuration.
+
+    Raises:
+        ConfigError: it is no JSON object.
+    """
+    text = backend.environment.get(_OPENCODE_CONFIG, "{}")
+    try:
+        config = from_json(text)
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        where = f"backends.{backend.name}.environment.{_OPENCODE_CONFIG}"
+        raise ConfigError(f"{where}: not a JSON object")
+    return config
+
+
 def _qwen(backend: Backend, prompt: Prompt) -> Launch:
-    """Chats run in a folder with settings of ours; conversations go to a private folder."""
+    """Chats run in a folder with settings of ours; conversations go to a private folder.
+
+    Untrusted workdirs need the user's settings to be overruled: those have folder trust off.
+    """
+    permissions = prompt.permissions
     environment = {
         "QWEN_CODE_NO_RELAUNCH": "true",
+        # Else a session opens before its MCP servers are connected: a prompt without tools.
+        "QWEN_CODE_LEGACY_MCP_BLOCKING": "1",
         "QWEN_RUNTIME_DIR": "{scratch}/qwen",
+        "QWEN_CODE_SYSTEM_SETTINGS_PATH": "{scratch}/qwen-settings.json",
     }
+    settings: Json = {"tools": {"toolSearch": {"enabled": False}}}
     files: dict[str, str] = {}
-    if not prompt.permissions.tools:
+    if not permissions.tools:
         files["work/.qwen/settings.json"] = to_json(_QWEN_CHAT).decode()
-    if not prompt.permissions.tools or prompt.system is not None:
+    elif not permissions.trusted:
+        settings["security"] = {"folderTrust": {"enabled": True}}
+        environment["QWEN_CODE_TRUSTED_FOLDERS_PATH"] = "{scratch}/trusted-folders.json"
+        files["trusted-folders.json"] = to_json({"{scratch}": "TRUST_FOLDER"}).decode()
+    files["qwen-settings.json"] = to_json(settings).decode()
+    if not permissions.tools or prompt.system is not None:
         environment["QWEN_SYSTEM_MD"] = "{scratch}/system.md"
         files["system.md"] = prompt.system or _PLAIN_SYSTEM
     return Launch(

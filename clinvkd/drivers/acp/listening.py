@@ -11,6 +11,7 @@ from ...prompt import Permissions
 from ..base import Json
 from ..paragraphs import Paragraphs
 from .answers import normalised
+from .client_tools import ClientTools
 from .quirks import Quirks
 from .tools import (
     RunningTool,
@@ -58,13 +59,22 @@ class Repetition:
 class Listener:
     """One prompt being answered.
 
+    Args:
+        quirks: of the agent.
+        permissions: what its own tools may do.
+        workdir: where the conversation works.
+        client: the caller's tools, which are asked of the caller and never of the permissions.
+
     Attributes:
         usage: tokens told in the stream, where an agent tells them there.
         cost_usd: the agent's estimate for the whole session so far, 0 when it tells none.
         active: whether there was any answer or tool call.
     """
 
-    def __init__(self, quirks: Quirks, permissions: Permissions, workdir: Path) -> None:
+    def __init__(
+        self, quirks: Quirks, permissions: Permissions, workdir: Path, client: ClientTools
+    ) -> None:
+        self._client = client
         self._quirks = quirks
         self._permissions = permissions
         self._workdir = workdir
@@ -74,6 +84,10 @@ class Listener:
         self.usage = Usage()
         self.cost_usd = 0.0
         self.active = False
+
+    def go_on(self) -> None:
+        """What comes now is another answer to the caller: no blank line goes before it."""
+        self._text = Paragraphs()
 
     def update(self, update: Json) -> Iterator[Event]:
         """The events of one ``session/update``."""
@@ -91,6 +105,9 @@ class Listener:
                 yield ThinkingDelta(text.removeprefix("****\n"))
             case {"sessionUpdate": "tool_call" | "tool_call_update", "toolCallId": str(identifier)}:
                 self.active = True
+                if self._client.announced(update):
+                    self._message += 1
+                    return
                 if identifier not in self._tools:
                     # Without ids of messages: what is said after a call is another one.
                     self._message += 1
@@ -106,6 +123,8 @@ class Listener:
         """
         self.active = True
         call: Json = question.get("toolCall") or {}
+        if self._client.announced(call):
+            return permission_outcome(question, True), []
         identifier = str(call.get("toolCallId") or "")
         tool = self._known(identifier, call)
         granted = is_granted(call, self._permissions, tool.name, self._workdir)

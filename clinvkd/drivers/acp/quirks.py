@@ -8,7 +8,7 @@ An agent without a record gets the defaults, which hold for any agent that obeys
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias
@@ -19,6 +19,8 @@ from ...prompt import Approval
 
 Launcher: TypeAlias = Literal["plain", "gemini", "opencode", "qwen"]
 History: TypeAlias = Literal["flattened", "gemini-chat", "extension"]
+CallerTools: TypeAlias = Literal["mcp", "extension", "none"]
+_Rule: TypeAlias = tuple[Callable[[Any], bool], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,13 @@ class Quirks:
         noise: beginnings of answer chunks that are no answer.
         name_in_tool_id: a tool call's id is its tool's name, ``__`` and a number.
         images: prompts may hold images.
+        client_tools: how the caller's tools get in: by our MCP server, if the agent takes servers
+            over HTTP; by the ``_meta.clinvk`` extension; or not at all.
+        announces_tools: each call through MCP is told by a ``tool_call`` update too, and before.
+        parses_results: the first text of a result that is JSON must be an object.
+        shares_servers: MCP servers belong to a folder, not to a session: whoever works in the same
+            folder could call the tools of another.
+        tool_choice: what of `Abilities.tool_choice` holds.
         honours: fields of the sampling, and ``output``, that the extension takes.
         login: what a person runs or sets to log in.
     """
@@ -54,6 +63,11 @@ class Quirks:
     noise: tuple[str, ...] = ()
     name_in_tool_id: bool = False
     images: bool = True
+    client_tools: CallerTools = "mcp"
+    announces_tools: bool = False
+    parses_results: bool = False
+    shares_servers: bool = False
+    tool_choice: tuple[str, ...] = ("none",)
     honours: tuple[str, ...] = ()
     login: str = ""
 
@@ -70,20 +84,29 @@ _GEMINI = Quirks(
     guarded="/$",
     noise=("[MODE_UPDATE]",),
     name_in_tool_id=True,
+    announces_tools=True,
+    parses_results=True,
+    # Calls of one answer are run one after the other, so the caller gets one at a time.
+    tool_choice=("none", "parallel"),
     login="run `gemini` once and log in, or set GEMINI_API_KEY",
 )
 _OPENCODE = Quirks(
     launcher="opencode",
     chat_mode="build",
+    announces_tools=True,
+    shares_servers=True,
     login="run `opencode auth login`",
 )
 _QWEN = Quirks(
     launcher="qwen",
     chat_mode="default",
     modes={"default": "default", "auto": "auto-edit", "none": "yolo", "always": "default"},
+    announces_tools=True,
+    tool_choice=("none", "parallel"),
     login="run `qwen` once and log in, or set OPENAI_API_KEY",
 )
 _EXTENSION = ("temperature", "top_p", "top_k", "seed", "stop", "output")
+_TOOL_CHOICE = ("none", "required", "named", "parallel")
 _EMBEDDED = Quirks(history="extension", spare_session=False, guarded="")
 
 RECORDS: Final[Mapping[str, Quirks]] = {
@@ -92,8 +115,16 @@ RECORDS: Final[Mapping[str, Quirks]] = {
     "opencode": _OPENCODE,
     "qwen": _QWEN,
     "qwen-code": _QWEN,
-    "clinvkd.agents.echo": replace(_EMBEDDED, honours=("stop", "output")),
-    "clinvkd.agents.local": replace(_EMBEDDED, images=False, honours=_EXTENSION),
+    "clinvkd.agents.echo": replace(
+        _EMBEDDED,
+        any_model=True,
+        client_tools="extension",
+        tool_choice=_TOOL_CHOICE,
+        honours=("stop", "output"),
+    ),
+    "clinvkd.agents.local": replace(
+        _EMBEDDED, images=False, client_tools="none", honours=_EXTENSION
+    ),
 }
 """Records by the name of the program, of its package, of its module, or of its ``agentInfo``."""
 
@@ -150,42 +181,57 @@ def _corrected(record: Quirks, backend: Backend) -> Quirks:
     return replace(record, **changes)
 
 
-_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "launcher": ("plain", "gemini", "opencode", "qwen"),
-    "history": ("flattened", "gemini-chat", "extension"),
+def _one_of(*choices: str) -> _Rule:
+    return (lambda value: value in choices), "one of " + ", ".join(choices)
+
+
+def _any_of(*choices: str) -> _Rule:
+    return (lambda value: _is_list(value, choices)), "any of " + ", ".join(choices)
+
+
+def _is_list(value: object, choices: tuple[str, ...]) -> bool:
+    return isinstance(value, list | tuple) and all(entry in choices for entry in value)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(text, str) and text for text in value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024
+
+
+def _is_modes(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        name in ("default", "auto", "none", "always") and isinstance(mode, str)
+        for name, mode in value.items()
+    )
+
+
+_FLAG: Final[_Rule] = (lambda value: isinstance(value, bool)), "true or false"
+_TEXT: Final[_Rule] = (lambda value: isinstance(value, str)), "a text"
+_RULES: Final[Mapping[str, _Rule]] = {
+    "launcher": _one_of("plain", "gemini", "opencode", "qwen"),
+    "history": _one_of("flattened", "gemini-chat", "extension"),
+    "parallel_opening": (_is_count, "an integer from 1 to 1024"),
+    "spare_session": _FLAG,
+    "any_model": _FLAG,
+    "modes": (_is_modes, "a mode's name for any of default, auto, none, always"),
+    "noise": (_is_texts, "a list of texts"),
+    "name_in_tool_id": _FLAG,
+    "images": _FLAG,
+    "client_tools": _one_of("mcp", "extension", "none"),
+    "announces_tools": _FLAG,
+    "parses_results": _FLAG,
+    "shares_servers": _FLAG,
+    "tool_choice": _any_of(*_TOOL_CHOICE),
+    "honours": _any_of(*_EXTENSION),
 }
+"""What a configuration may say of a quirk, and that in words; of the others, any text."""
 
 
 def _checked(key: str, value: object, where: str) -> object:
-    match key, value:
-        case (("launcher" | "history"), str()) if value in _CHOICES[key]:
-            return value
-        case (("launcher" | "history"), _):
-            allowed = "one of " + ", ".join(_CHOICES[key])
-        case "parallel_opening", int() if not isinstance(value, bool) and 1 <= value <= 1024:
-            return value
-        case "parallel_opening", _:
-            allowed = "an integer from 1 to 1024"
-        case (("spare_session" | "any_model" | "name_in_tool_id" | "images"), bool()):
-            return value
-        case (("spare_session" | "any_model" | "name_in_tool_id" | "images"), _):
-            allowed = "true or false"
-        case "modes", Mapping() if all(
-            name in ("default", "auto", "none", "always") and isinstance(mode, str)
-            for name, mode in value.items()
-        ):
-            return dict(value)
-        case "modes", _:
-            allowed = "a mode's name for any of default, auto, none, always"
-        case (("noise" | "honours"), (list() | tuple())) if all(
-            name in _EXTENSION if key == "honours" else isinstance(name, str) and name
-            for name in value
-        ):
-            return tuple(value)
-        case (("noise" | "honours"), _):
-            allowed = "a list of texts" if key == "noise" else "any of " + ", ".join(_EXTENSION)
-        case _, str():
-            return value
-        case _:
-            allowed = "a text"
-    raise ConfigError(f"{where}: {value!r} is wrong, allowed is {allowed}")
+    fits, allowed = _RULES.get(key, _TEXT)
+    if not fits(value):
+        raise ConfigError(f"{where}: {value!r} is wrong, allowed is {allowed}")
+    return tuple(value) if isinstance(value, list) else value

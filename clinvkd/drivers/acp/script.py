@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import BackendError, BackendRefused, ClinvkError
-from ...events import Completed, Opened, Progress
-from ...prompt import Image, Message, Prompt
-from ..base import RECEIVE, Exchange, Json, Script, Send, WriteFile
+from ...errors import BackendError, ClinvkError
+from ...events import Completed, Opened, Progress, Usage
+from ...prompt import Message, Prompt, ToolResult
+from ..base import (
+    RECEIVE,
+    TOOL_CALLED,
+    TOOL_WITHDRAWN,
+    AnswerTool,
+    Exchange,
+    Json,
+    Script,
+    Send,
+    ServeTools,
+    WriteFile,
+)
 from ..jsonrpc import RpcError, is_answer, result_of
 from . import gemini
-from .answers import STOP_REASONS, failure, model_failure, usage_of
-from .choosing import Setting, mode_setting, model_setting
-from .content import content_blocks, flattened, prompt_blocks
+from .answers import completion, failure, model_failure
+from .choosing import Setting, mode_of, mode_setting, model_setting
+from .client_tools import ClientTools, after_results, offers_tools, renamed, requests, servers
+from .content import flattened, form_block, prompt_blocks
+from .extension import calls_of, prompt_members, session_members
 from .launch import RETRY_NOTICE
 from .listening import Listener, Repetition
 from .openings import Opening
@@ -44,7 +59,12 @@ class AcpScript(Script):
         self._repetition = Repetition([], frozenset())
         self._cost = 0.0
         self._cancelled = False
-        self._running = False
+        self._listener: Listener | None = None
+        self._number = 0
+        self._tools = ClientTools()
+        self._servers: list[Json] = []
+        self._early: list[Json] = []
+        self._folder: Path | None = None
         self.opening_number = 0
 
     def bind(self, prompt: Prompt) -> Exchange[None]:
@@ -57,30 +77,37 @@ class AcpScript(Script):
         yield from ()
 
     def turn(self, prompt: Prompt) -> Exchange[None]:
-        """Open the session when there is none, prompt, and listen."""
-        driver = self._driver
-        self._check_images(prompt)
-        if self._session is None:
-            yield from self._open(prompt, self._history)
-        if self._cancelled:
-            yield Completed("interrupted")
-            return
-        blocks = prompt_blocks(prompt.new, driver.quirks.guarded)
-        if self._prefix is not None:
-            blocks = flattened(*self._prefix, blocks)
-            self._prefix = None
-        params: Json = {"sessionId": self._session, "prompt": blocks}
-        if driver.quirks.history == "extension":
-            params["_meta"] = {"clinvk": {"options": _generation_options(prompt)}}
-        number, send = driver.peer.request(self, "session/prompt", params)
-        self._running = True
-        yield send
-        yield Opened(self._session, prompt.model)
-        yield from self._listen(number, prompt)
+        """Open the session when there is none, prompt, and listen.
+
+        When the agent waits for results of the caller's tools, it is given them instead.
+        """
+        if self._listener is not None:
+            self._listener.go_on()
+            yield Opened(self._session, prompt.model)
+            for call, result in self._tools.results(prompt.new):
+                yield AnswerTool(call, result)
+        else:
+            self._driver.check(prompt)
+            new = prompt.new
+            if self._session is None:
+                new = yield from self._open(prompt)
+            if self._cancelled:
+                yield Completed("interrupted")
+                return
+            yield from self._ask(prompt, new)
+        yield from self._listen(self._listener)
 
     def serves(self, prompt: Prompt) -> bool:
-        """Gemini reads generation settings only when it opens a session."""
-        if self._driver.quirks.history != "gemini-chat":
+        """What only a new session can take: other settings of gemini's, tools not to be called,
+        and words of the user's where the agent waits for results of tools alone."""
+        quirks = self._driver.quirks
+        if quirks.client_tools == "mcp" and offers_tools(prompt) != bool(self._tools.tools):
+            return False
+        if self._listener is not None and not all(
+            isinstance(block, ToolResult) for message in prompt.new for block in message.content
+        ):
+            return False
+        if quirks.history != "gemini-chat":
             return True
         return gemini.generation(prompt) == self._generation
 
@@ -88,7 +115,7 @@ class AcpScript(Script):
         """Cancel the prompt. One still waiting to be sent is then not sent at all."""
         self._cancelled = True
         self.reusable = False
-        if self._running:
+        if self._listener is not None:
             yield self._driver.peer.notify("session/cancel", {"sessionId": self._session})
 
     def close(self) -> Iterable[Send]:
@@ -98,7 +125,7 @@ class AcpScript(Script):
         driver.release(self, session)
         if session is None:
             return
-        if self._running and not self._cancelled:
+        if self._listener is not None and not self._cancelled:
             yield driver.peer.notify("session/cancel", {"sessionId": session})
         match driver.capabilities:
             case {"sessionCapabilities": {"close": dict()}}:
@@ -106,20 +133,46 @@ class AcpScript(Script):
                 yield send
 
     def unsolicited(self, message: Json) -> Iterable[Send]:
-        """Refuse what the agent asks between turns; note a session that opened too late."""
+        """Keep what an agent tells that waits for results; refuse what others ask.
+
+        One that goes on without the results is not continued.
+        """
+        driver = self._driver
         match message:
+            case {"method": method, "params": dict(params)} if method == TOOL_WITHDRAWN:
+                if self._tools.withdrawn(params):
+                    self.reusable = False
+            case {"method": method, "params": dict(params)} if method == TOOL_CALLED:
+                self._tools.called(params)
+            case {"method": "session/update"} if self._listener is not None:
+                self._early.append(message)
+            case {"method": "session/request_permission", "params": dict(question)} if (
+                self._listener is not None
+            ):
+                result, _ = self._listener.permit(question)
+                yield driver.peer.answer(message, result)
             case {"id": _, "method": _}:
-                yield self._driver.refused(message)
-            case {"id": int(number)} if number in self._driver.openings:
-                yield from self._driver.opened_in_vain(message)
+                yield driver.refused(message)
+            case {"id": int(number)} if number in driver.openings:
+                yield from driver.opened_in_vain(message)
+            case {"id": int(number)} if number == self._number and self._listener is not None:
+                self._listener = None
+                self.reusable = False
 
     # Opening.
 
-    def _open(self, prompt: Prompt, history: tuple[Message, ...]) -> Exchange[None]:
+    def _open(self, prompt: Prompt) -> Exchange[tuple[Message, ...]]:
+        """Open the session; returns the messages that are to be said in it."""
         quirks = self._driver.quirks
+        history, new = self._history, prompt.new
+        if quirks.history != "extension":
+            history, new = after_results(history, new)
+        if quirks.client_tools == "mcp" and offers_tools(prompt):
+            yield from self._serve_tools(prompt)
         match quirks.history:
             case "extension":
-                extension = _extension(prompt.system, history)
+                native = quirks.client_tools == "extension"
+                extension = session_members(prompt.system, history, native)
                 offered = yield from self._new(prompt, {"_meta": {"clinvk": extension}})
             case "gemini-chat":
                 offered = yield from self._open_gemini(prompt, history)
@@ -129,17 +182,30 @@ class AcpScript(Script):
                     self._prefix = (system, history)
                 offered = yield from self._spare_or_new(prompt)
         yield from self._choose(prompt, offered)
+        return new
+
+    def _serve_tools(self, prompt: Prompt) -> Exchange[None]:
+        quirks = self._driver.quirks
+        self._tools = ClientTools(
+            prompt.tools,
+            announces=quirks.announces_tools,
+            in_series="parallel" in quirks.tool_choice,
+            parses=quirks.parses_results,
+        )
+        place = yield ServeTools(self._tools.definitions)
+        self._servers = servers(place)
+        if quirks.shares_servers:
+            self._folder = self._driver.scratch / "chats" / uuid.uuid4().hex
+            yield WriteFile(self._folder / ".keep", b"")
 
     def _open_gemini(self, prompt: Prompt, history: tuple[Message, ...]) -> Exchange[Json]:
         scratch = self._driver.scratch
-        generation = gemini.generation(prompt)
+        generation = self._generation = gemini.generation(prompt)
         if prompt.workdir is not None:
             yield WriteFile(*gemini.project_marker(scratch, prompt.workdir))
             if prompt.options:
                 yield Progress("ignored", ", ".join(name for name, _ in prompt.options))
-        elif generation:
-            self._generation = generation
-            self._prefix = (None, history) if history else None
+        elif generation and not history:
             folder = scratch / "chats" / uuid.uuid4().hex
             settings = gemini.generation_settings(prompt)
             yield WriteFile(folder / ".gemini" / "settings.json", settings)
@@ -152,7 +218,8 @@ class AcpScript(Script):
         return (yield from self._spare_or_new(prompt))
 
     def _spare_or_new(self, prompt: Prompt) -> Exchange[Json]:
-        if prompt.workdir is None and (spare := self._driver.take_spare()) is not None:
+        plain = prompt.workdir is None and not self._servers
+        if plain and (spare := self._driver.take_spare()) is not None:
             session, offered = spare
             self._adopt(session)
             return offered
@@ -173,6 +240,8 @@ class AcpScript(Script):
         driver = self._driver
         session = str(uuid.uuid4())
         workdir = prompt.workdir or driver.plain_folder
+        if self._tools.tools:
+            history = tuple(renamed(history, self._tools.tools, gemini.SHOWN_TOOL))
         yield WriteFile(*gemini.chat_file(driver.scratch, workdir, session, history))
         self._repetition = Repetition(*gemini.repeated(history))
         # Registered before it is answered, since the history is repeated before and after that.
@@ -209,7 +278,8 @@ class AcpScript(Script):
             raise failure(error, self._name, driver.quirks.login) from error
 
     def _place(self, prompt: Prompt) -> Json:
-        return {"cwd": str(prompt.workdir or self._driver.plain_folder), "mcpServers": []}
+        place = self._folder or prompt.workdir or self._driver.plain_folder
+        return {"cwd": str(place), "mcpServers": self._servers}
 
     def _adopt(self, session: str) -> None:
         self._session = session
@@ -222,8 +292,7 @@ class AcpScript(Script):
             setting = model_setting(offered, prompt.model, quirks.any_model, self._name)
             if setting is not None:
                 yield self._set(setting, prompt.model)
-        tools = prompt.permissions.tools
-        mode = quirks.modes.get(prompt.permissions.approval, "") if tools else quirks.chat_mode
+        mode = mode_of(quirks, prompt.permissions)
         if mode and (setting := mode_setting(offered, mode)) is not None:
             yield self._set(setting, None)
 
@@ -235,61 +304,91 @@ class AcpScript(Script):
 
     # Listening.
 
-    def _listen(self, number: int, prompt: Prompt) -> Exchange[None]:
+    def _ask(self, prompt: Prompt, new: tuple[Message, ...]) -> Exchange[None]:
         driver = self._driver
-        repetition = self._repetition
+        quirks = driver.quirks
+        native = quirks.client_tools == "extension"
+        blocks = prompt_blocks(new, quirks.guarded, native)
+        if self._prefix is not None:
+            blocks = flattened(*self._prefix, blocks)
+            self._prefix = None
+        if prompt.output is not None and not driver.takes_form(prompt):
+            blocks.append(form_block(prompt.output))
+        params: Json = {"sessionId": self._session, "prompt": blocks}
+        if quirks.history == "extension":
+            params["_meta"] = {"clinvk": prompt_members(prompt)}
         workdir = prompt.workdir or driver.plain_folder
-        listener = Listener(driver.quirks, prompt.permissions, workdir)
-        listener.cost_usd = self._cost
-        while True:
-            message: Json = yield RECEIVE
-            match message:
-                case {"method": "session/update", "params": {"update": dict(update)}}:
-                    if not self._cancelled and not repetition.holds(update):
-                        yield from listener.update(update)
-                case {"method": "session/request_permission", "id": _, "params": dict(question)}:
-                    result, events = listener.permit(question)
-                    yield driver.peer.answer(message, result)
-                    yield from events
-                case {"id": _, "method": _}:
-                    yield driver.refused(message)
-                case {"method": str(method), "params": {"message": str(text)}} if (
-                    method == RETRY_NOTICE and not self._cancelled
-                ):
-                    # It would start its answer anew: the caller must not see a text twice.
-                    raise failure(RpcError(0, text), self._name, driver.quirks.login)
-                case {"id": int(answered)} if answered == number:
-                    break
-                case {"id": int(answered)} if answered in self._settings:
-                    self._check_setting(message, self._settings.pop(answered))
-        self._running = False
-        yield from driver.refill()
-        yield self._completed(message, listener)
+        self._listener = Listener(quirks, prompt.permissions, workdir, self._tools)
+        self._listener.cost_usd = self._cost
+        self._number, send = driver.peer.request(self, "session/prompt", params)
+        yield send
+        yield Opened(self._session, prompt.model)
+
+    def _listen(self, listener: Listener | None) -> Exchange[None]:
+        """Tell what the agent answers, to its end or until it waits for the caller."""
+        assert listener is not None
+        early, self._early = self._early, []
+        for message in early:
+            yield from self._heard(message, listener)
+        while not (calls := [] if self._cancelled else self._tools.due()):
+            message = yield RECEIVE
+            if is_answer(message, self._number):
+                self._listener = None
+                yield from self._driver.refill()
+                yield from self._ended(message, listener)
+                return
+            yield from self._heard(message, listener)
+        yield from requests(calls)
+        usage, listener.usage = listener.usage, Usage()
+        yield Completed("tool_use", usage)
+
+    def _heard(self, message: Json, listener: Listener) -> Exchange[None]:
+        """One message of the agent's while it answers."""
+        driver = self._driver
+        match message:
+            case {"method": "session/update", "params": {"update": dict(update)}}:
+                if not self._cancelled and not self._repetition.holds(update):
+                    yield from listener.update(update)
+            case {"method": "session/request_permission", "id": _, "params": dict(question)}:
+                result, events = listener.permit(question)
+                yield driver.peer.answer(message, result)
+                yield from events
+            case {"id": _, "method": _}:
+                yield driver.refused(message)
+            case {"method": method, "params": dict(params)} if method == TOOL_CALLED:
+                self._tools.called(params)
+                listener.active = True
+            case {"method": method, "params": dict(params)} if method == TOOL_WITHDRAWN:
+                self._tools.withdrawn(params)
+            case {"method": method, "params": {"message": str(text)}} if (
+                method == RETRY_NOTICE and not self._cancelled
+            ):
+                # It would start its answer anew: the caller must not see a text twice.
+                raise failure(RpcError(0, text), self._name, driver.quirks.login)
+            case {"id": int(answered)} if answered in self._settings:
+                self._check_setting(message, self._settings.pop(answered))
+
+    def _ended(self, message: Json, listener: Listener) -> Exchange[None]:
+        """The prompt was answered; calls may end it where the agent has our extension."""
+        completed = self._completed(message, listener)
+        calls = [] if self._cancelled else calls_of(result_of(message))
+        yield from requests(calls)
+        yield replace(completed, stop_reason="tool_use") if calls else completed
 
     def _completed(self, message: Json, listener: Listener) -> Completed:
         """How the turn ended. Raises what the agent's error, or its empty answer, stands for."""
         if self._cancelled:
             return Completed("interrupted")
+        driver = self._driver
+        # An embedded agent may have nothing to say; another's model failed.
+        active = listener.active or driver.quirks.history == "extension"
         try:
-            result = result_of(message)
+            completed = completion(result_of(message), listener.usage, active, self._name)
         except RpcError as error:
-            raise failure(error, self._name, self._driver.quirks.login) from error
-        usage = usage_of(result) or listener.usage
-        told = result.get("stopReason")
-        reason = STOP_REASONS.get(str(told))
-        if reason is None:
-            raise BackendError(f"backend {self._name!r} ended the turn by itself ({told})")
-        match result:
-            case {"_meta": {"clinvk": {"stopSequence": str(stopped_by)}}}:
-                return Completed("stop_sequence", usage, stop_sequence=stopped_by)
-        if reason == "end_turn" and not listener.active and not usage.output_tokens:
-            raise BackendError(
-                f"backend {self._name!r} ended the turn with neither text nor tokens: "
-                "its model gave no answer"
-            )
+            raise failure(error, self._name, driver.quirks.login) from error
         # Agents tell the cost of the session so far.
         cost, self._cost = listener.cost_usd - self._cost, listener.cost_usd
-        return Completed(reason, usage, cost if cost > 0 else None)
+        return replace(completed, cost_usd=cost if cost > 0 else None)
 
     def _check_setting(self, message: Json, model: str | None) -> None:
         """Raise when the model could not be set. Without its mode an agent asks, and we answer."""
@@ -298,37 +397,3 @@ class AcpScript(Script):
         except RpcError as error:
             if model is not None:
                 raise model_failure(error, self._name, model) from error
-
-    def _check_images(self, prompt: Prompt) -> None:
-        match self._driver.capabilities:
-            case {"promptCapabilities": {"image": True}}:
-                return
-        if any(isinstance(block, Image) for message in prompt.new for block in message.content):
-            raise BackendRefused(f"backend {self._name!r} takes no images", param="messages")
-
-
-def _generation_options(prompt: Prompt) -> Json:
-    """``_meta.clinvk.options`` of the embedded agents."""
-    sampling = prompt.sampling
-    options: Json = {
-        "max_tokens": prompt.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "seed": sampling.seed,
-        "stop": list(sampling.stop) or None,
-        "schema": None if prompt.output is None else prompt.output.schema,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _extension(system: str | None, history: tuple[Message, ...]) -> Json:
-    members: Json = {
-        "history": [
-            {"role": message.role, "content": content_blocks(message.content)}
-            for message in history
-        ]
-    }
-    if system is not None:
-        members["system"] = system
-    return members

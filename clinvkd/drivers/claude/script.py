@@ -308,7 +308,9 @@ class ClaudeScript(Script):
         cost = None if total is None else round(max(0.0, total - self._cost), 9)
         self._cost = total or self._cost
         stopped_by = turn.stop_sequence if reason == "stop_sequence" else None
-        yield Completed(reason, turn.total(result.get("usage") or {}), cost, stopped_by)
+        usage = turn.usage_at_end if reason == "max_tokens" else None
+        usage = usage or turn.total(result.get("usage") or {})
+        yield Completed(reason, usage, cost, stopped_by)
 
     def _answer(self, request: Json) -> Iterator[Send | Progress]:
         told = () if self._running is None else self._running.calls.names
@@ -316,6 +318,7 @@ class ClaudeScript(Script):
 
     def _stop(self, turn: Turn, reason: StopReason) -> Send:
         turn.ending = reason
+        turn.usage_at_end = turn.usage
         return self._request({"subtype": "interrupt"})
 
     def _request(self, request: Json) -> Send:

@@ -31,6 +31,7 @@ class Turn:
         tools: names of the tools called, by id.
         accepted: the agent took a structured answer, which ends the turn.
         usage: that of all finished messages.
+        usage_at_end: that when we asked the agent to stop; it may have begun to ask again.
         stop_sequence: the stop text that ended the last message, or None.
         error_kind: the kind the agent gave the error it is about to report.
     """
@@ -50,6 +51,7 @@ class Turn:
     tools: dict[str, str] = field(default_factory=dict)
     accepted: bool = False
     usage: Usage = field(default_factory=Usage)
+    usage_at_end: Usage | None = None
     stop_sequence: str | None = None
     error_kind: str | None = None
 

@@ -140,8 +140,8 @@ async def test_a_great_many_unknown_fields(openai: OpenAI) -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-        ({"functions": [{"name": "f"}]}, "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "f g"}}]}, "tools[0].function.name"),
+        ({"functions": [{"name": ""}]}, "functions[0].name"),
         ({"model": None}, "model"),
         ({"model": ""}, "model"),
         ({"model": 5}, "model"),

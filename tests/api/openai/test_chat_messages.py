@@ -91,10 +91,15 @@ async def test_calls_and_their_results_reach_the_agent(openai: OpenAI) -> None:
         assistant("There."),
     ]
     held = await openai.held(messages)
-    calls, results = text_of(held["history"][1]), text_of(held["history"][2])
-    assert calls.index("Rome") < calls.index("Oslo")
-    assert results.index("snow") < results.index("sunny")
-    assert all(identity in calls and identity in results for identity in ("c1", "c2"))
+    calls, results = (held["history"][index]["content"] for index in (1, 2))
+    assert [(c["type"], c["id"], c["input"]) for c in calls] == [
+        ("tool_use", "c1", {"city": "Rome"}),
+        ("tool_use", "c2", {"city": "Oslo"}),
+    ]
+    assert [(r["type"], r["toolUseId"], r["content"][0]["text"]) for r in results] == [
+        ("tool_result", "c2", "snow"),
+        ("tool_result", "c1", "sunny"),
+    ]
 
 
 async def test_a_chat_may_end_with_a_result(openai: OpenAI) -> None:
@@ -110,8 +115,10 @@ async def test_the_legacy_form_of_calls_and_results(openai: OpenAI) -> None:
         assistant("Fine."),
     ]
     held = await openai.held(messages)
-    assert "Rome" in text_of(held["history"][1])
-    assert "sunny" in text_of(held["history"][2])
+    (called,), (given,) = (held["history"][index]["content"] for index in (1, 2))
+    assert (called["type"], called["input"]) == ("tool_use", {"city": "Rome"})
+    assert given["toolUseId"] == called["id"]
+    assert given["content"][0]["text"] == "sunny"
 
 
 @pytest.mark.parametrize(

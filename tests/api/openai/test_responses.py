@@ -169,7 +169,7 @@ async def test_an_input_that_is_none(openai: OpenAI, given: Any, param: str, say
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [{"type": "function", "name": "f", "parameters": {}}]}, "tools"),
+        ({"tools": [{"type": "function", "name": "f g"}]}, "tools[0].name"),
         ({"tools": [{"type": "web_search"}]}, "tools[0]"),
         ({"background": True, "store": False}, "background"),
         ({"background": True, "stream": True}, "stream"),
