@@ -45,7 +45,7 @@ format: $(DEV_DONE)
 	$(BIN)/ruff format $(SOURCES)
 
 bench: $(DEV_DONE) local agents
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks --write $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
