@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -12,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...errors import InvalidRequest
 from ...prompt import Block, Document, Image, Message, Role, Text, Thinking, ToolResult, ToolUse
+from ..documents import check_pdf
 from ..images import check_image
 from ..media import Reference
 
@@ -172,12 +171,7 @@ def _document(source: dict[str, Any], title: object, where: str) -> Document:
     name = title if isinstance(title, str) else None
     match source:
         case {"type": "base64", "media_type": "application/pdf", "data": str(data)}:
-            try:
-                head = base64.b64decode(data, validate=True)[:5]
-            except binascii.Error:
-                raise InvalidRequest("is not valid base64", param=where) from None
-            if head != b"%PDF-":
-                raise InvalidRequest("is not a PDF", param=where)
+            check_pdf(data, where)
             return Document("application/pdf", data, name)
         case {"type": "text", "media_type": "text/plain", "data": str(text)}:
             return Document("text/plain", text, name)

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from ...errors import InvalidRequest
 from ...prompt import Block, Image, Message, Role, Text, ToolResult, ToolUse
+from ..documents import file_of
 from ..images import check_image
 from ..media import Reference
 
@@ -29,6 +30,13 @@ class ImageUrl(_Wire):
     url: str
 
 
+class File(_Wire):
+    """A file in the request itself."""
+
+    file_data: str | None = None
+    filename: str | None = None
+
+
 class Part(_Wire):
     """A part of a message; which members it has depends on its type."""
 
@@ -36,6 +44,7 @@ class Part(_Wire):
     text: str | None = None
     refusal: str | None = None
     image_url: ImageUrl | None = None
+    file: File | None = None
 
 
 class FunctionCall(_Wire):
@@ -150,9 +159,11 @@ def _part(part: Part, where: str) -> Block:
             return Text(text)
         case Part(type="image_url", image_url=ImageUrl(url=url)):
             return image_of(url, f"{where}.image_url.url")
-        case Part(type="text" | "refusal" | "image_url" as kind):
+        case Part(type="file", file=File(file_data=data, filename=name)):
+            return file_of(data, name, f"{where}.file.file_data")
+        case Part(type="text" | "refusal" | "image_url" | "file" as kind):
             raise InvalidRequest(f"{where}.{kind} is required", param=where)
-        case Part(type="input_audio" | "file" as kind):
+        case Part(type="input_audio" as kind):
             raise InvalidRequest(f"{where}: no backend takes parts of type {kind!r}", param=where)
         case Part(type=kind):
             raise InvalidRequest(f"{where}.type {kind[:40]!r} is unknown", param=where)

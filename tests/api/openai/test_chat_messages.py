@@ -181,7 +181,13 @@ async def test_what_is_no_image(openai: OpenAI, url: str, says: str) -> None:
     ("part", "param", "says"),
     [
         ({"type": "input_audio", "input_audio": {}}, "messages[0].content[0]", "input_audio"),
-        ({"type": "file", "file": {}}, "messages[0].content[0]", "file"),
+        ({"type": "file", "file": {}}, "messages[0].content[0].file.file_data", "data URL"),
+        ({"type": "file"}, "messages[0].content[0]", "file is required"),
+        (
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,aGk="}},
+            "messages[0].content[0].file.file_data",
+            "not a PDF",
+        ),
         ({"type": "video"}, "messages[0].content[0]", "unknown"),
         ({"type": "text"}, "messages[0].content[0]", "text is required"),
         ({"type": "image_url"}, "messages[0].content[0]", "image_url is required"),
@@ -236,3 +242,15 @@ async def test_ten_megabytes(openai: OpenAI) -> None:
     assert await openai.text(text) == text
     error = await openai.post(CHAT, messages=[user("x" * 11_000_000)])
     assert error.status == 413
+
+
+async def test_a_text_file_reaches_the_agent_and_a_pdf_only_who_takes_it(openai: OpenAI) -> None:
+    note = base64.b64encode(b"the note").decode()
+    file = {"file_data": f"data:text/plain;base64,{note}", "filename": "note.txt"}
+    said = await openai.text([user([{"type": "file", "file": file}])])
+    assert "the note" in said
+    assert "note.txt" in said
+    pdf = base64.b64encode(b"%PDF-1.7 x").decode()
+    part = {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{pdf}"}}
+    error = await openai.refused(CHAT, "messages", messages=[user([part])])
+    assert "PDF" in error["message"]

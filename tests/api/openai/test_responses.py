@@ -139,7 +139,11 @@ async def test_calls_results_and_images(openai: OpenAI) -> None:
             "input[1]",
             "No tool call found",
         ),
-        ([user([{"type": "input_file", "file_id": "f"}])], "input[0].content[0]", "no backend"),
+        (
+            [user([{"type": "input_file", "file_id": "f"}])],
+            "input[0].content[0]",
+            "no stored files",
+        ),
         ([user([{"type": "input_audio"}])], "input[0].content[0]", "no backend"),
         ([user([{"type": "input_image", "file_id": "f"}])], "input[0].content[0]", "data URL"),
         (

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ....errors import InvalidRequest
 from ....prompt import Block, Image, Message, Role, Text, ToolResult, ToolUse
+from ...documents import file_of
 from ...media import Reference
 from ..chat_models import Wire
 from ..content import arguments_of, image_of
@@ -162,10 +163,12 @@ def _part(part: dict[str, Any], where: str) -> Block:
             return Text(text)
         case {"type": "input_image", "image_url": str(url)}:
             return image_of(url, f"{where}.image_url")
+        case {"type": "input_file", "file_data": data}:
+            return file_of(data, part.get("filename"), f"{where}.file_data")
     kind = str(part.get("type"))[:40]
     reasons = {
         "input_image": "give the image as a data URL in image_url; there are no files",
-        "input_file": "no backend takes files",
+        "input_file": "give the file as a data URL in file_data; there are no stored files",
         "input_audio": "no backend takes audio",
         "None": "type is required",
     }
