@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 import sys
@@ -39,9 +40,9 @@ async def test_two_hundred_sessions_stream_side_by_side(echo: AgentClient) -> No
     await asyncio.gather(*(answering.finished for answering in answers))
     for number, answering in enumerate(answers):
         assert answering.text == " ".join([f"marker{number}"] * 40)
-    last = {session: position for position, session in enumerate(echo.order)}
-    first = {session: position for position, session in reversed(list(enumerate(echo.order)))}
-    assert max(first.values()) < min(last.values()), "no stream ends before all have begun"
+    # Whoever begins before the others are written is alone for a while; then they take turns.
+    switches = sum(one != other for one, other in itertools.pairwise(echo.order))
+    assert switches > len(echo.order) / 2, "the streams take turns"
 
 
 async def test_cancelled_turn_ends_at_once_and_leaves_no_trace(echo: AgentClient) -> None:
