@@ -11,7 +11,7 @@ import pytest
 from clinvkd.events import ToolCall, ToolOutput
 from clinvkd.prompt import Permissions
 from tests.pools import text_of
-from tests.providers import RecordedRequest, Reply
+from tests.providers import RecordedRequest, Reply, in_turn
 from tests.providers.script import Script
 from tests.providers.script import ToolCall as Scripted
 
@@ -70,8 +70,9 @@ async def test_an_agent_does_what_it_is_permitted(
 
 @BOTH
 async def test_max_turns_ends_the_tool_loop(name: str, tmp_path: Path) -> None:
-    def script(request: RecordedRequest) -> Reply:
-        return Reply(tools=(Scripted("Read", {"file_path": "missing"}),))
+    # A third request may be on its way before it is cut; it finds a model that thinks for ever.
+    call = Reply(tools=(Scripted("Read", {"file_path": "missing"}),))
+    script = in_turn(call, call, Reply(silent=True))
 
     async with stage(name, tmp_path, script) as on:
         granted = Permissions(tools=True)
@@ -80,7 +81,7 @@ async def test_max_turns_ends_the_tool_loop(name: str, tmp_path: Path) -> None:
         assert sum(isinstance(event, ToolOutput) for event in events) == 2
         await on.pool.drain(0)
         await on.provider.wait_for_idle()
-        assert len(on.provider.turns) <= 3  # the third may have been on its way
+        assert len(on.provider.turns) <= 3
 
 
 @BOTH
