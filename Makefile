@@ -3,8 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Two at a time by default: much of a test is waiting for agents.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +21,7 @@ DEV_DONE := $(VENV)/.done-dev
 
 help:
 	@echo "make serve    install and start the daemon on 127.0.0.1:8080 (ARGS='--port 9000')"
-	@echo "make test     install what the tests need and run them all (PYTEST_ARGS='-k pool')"
+	@echo "make test     install what the tests need and run them all (PYTEST_ARGS='-n 2 --dist loadfile': sooner)"
 	@echo "make check    formatting, lint, strict types, import layers"
 	@echo "make format   format the sources"
 	@echo "make bench    measure and write docs/performance.md (ARGS=...)"
