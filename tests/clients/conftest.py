@@ -11,7 +11,7 @@ import pytest_asyncio
 from .stage import EVERY, Stages
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def stages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stages]:
     stages = Stages(tmp_path_factory.mktemp("clients"))
     yield stages

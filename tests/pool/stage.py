@@ -49,7 +49,7 @@ def house(folder: Path) -> House:
 @asynccontextmanager
 async def stage(backend: Backend, folder: Path, driver: type[Driver] = One) -> AsyncIterator[Pool]:
     """An opened pool; afterwards no process, no open file and no folder may be left."""
-    files = psutil.Process().num_fds()
+    files, others = psutil.Process().num_fds(), children()
     shared = house(folder)
     pool = Pool(backend, driver, shared, prompt("", backend="test"))
     pool.open()
@@ -59,15 +59,20 @@ async def stage(backend: Backend, folder: Path, driver: type[Driver] = One) -> A
         await pool.drain(0)
         await pool.aclose()
         await shared.background.aclose(2 * backend.pool.stop_grace_secs + 5)
-    await until(lambda: not _children(shared))
+    await until(lambda: not _children(shared) - others)
     assert not shared.spawner.running
     assert not shared.folder.exists() or list(shared.folder.iterdir()) == []
     await until(lambda: psutil.Process().num_fds() <= files)
 
 
-def _children(shared: House) -> list[psutil.Process]:
+def _children(shared: House) -> set[psutil.Process]:
     shared.spawner.reap()  # as the keeper does
-    return psutil.Process().children(recursive=True)
+    return children()
+
+
+def children() -> set[psutil.Process]:
+    """What runs under this process; programs of other tests' fixtures may be among it."""
+    return set(psutil.Process().children(recursive=True))
 
 
 async def until(condition: Callable[[], object]) -> None:

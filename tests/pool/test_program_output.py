@@ -15,7 +15,7 @@ from clinvkd.pool import Spawner, State, descendants, program_output
 from clinvkd.pool.program_output import ProgramOutputs
 
 from .driver import One
-from .stage import PATIENCE, backend, say, stage, until
+from .stage import PATIENCE, backend, children, say, stage, until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -132,8 +132,9 @@ async def test_a_handshake_is_given_the_answer(
 
 
 async def test_an_agent_that_is_stopped_while_it_asks_leaves_nothing(tmp_path: Path) -> None:
+    others = children()
     async with stage(backend(spares=1), tmp_path, Patient) as pool:
-        await until(lambda: len(psutil.Process().children()) == 2)
+        await until(lambda: len(children() - others) == 2)
         (agent,) = pool.crew
         assert agent.state is State.STARTING
     # The stage looks for what is left.
