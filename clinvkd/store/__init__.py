@@ -7,14 +7,51 @@ when the file needs a migration.
 from __future__ import annotations
 
 from .canonical import decode_binding, decode_messages, encode_binding, encode_messages
+from .idempotency import Claim, Idempotency, StoredAnswer
+from .jobs import JobEvent, JobPage, Jobs, JobStatus, StoredJob
 from .responses import Responses, ResponseStatus, StoredResponse
+from .sessions import (
+    EndStatus,
+    Recorded,
+    SessionPage,
+    SessionQuery,
+    Sessions,
+    SessionStatus,
+    StoredHistory,
+    StoredMessage,
+    StoredSession,
+    TurnRecord,
+)
 from .store import Store
+from .usage import Account, Amounts, UsageGroup, UsageSum
 
 __all__ = [
+    "Account",
+    "Amounts",
+    "Claim",
+    "EndStatus",
+    "Idempotency",
+    "JobEvent",
+    "JobPage",
+    "JobStatus",
+    "Jobs",
+    "Recorded",
     "ResponseStatus",
     "Responses",
+    "SessionPage",
+    "SessionQuery",
+    "SessionStatus",
+    "Sessions",
     "Store",
+    "StoredAnswer",
+    "StoredHistory",
+    "StoredJob",
+    "StoredMessage",
     "StoredResponse",
+    "StoredSession",
+    "TurnRecord",
+    "UsageGroup",
+    "UsageSum",
     "decode_binding",
     "decode_messages",
     "encode_binding",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..prompt import (
+    Audio,
     Block,
     Document,
     Image,
@@ -129,6 +130,8 @@ def _encode_block(block: Block) -> JsonObject:
             return {"type": "text", "text": text}
         case Image(media_type, data):
             return {"type": "image", "media_type": media_type, "data": data}
+        case Audio(media_type, data):
+            return {"type": "audio", "media_type": media_type, "data": data}
         case Document(media_type, data, title):
             return {"type": "document", "media_type": media_type, "data": data, "title": title}
         case Thinking(text, signature, redacted):
@@ -157,6 +160,8 @@ def _decode_block(value: JsonObject) -> Block:
             return ToolResult(id_, tuple(_decode_part(part) for part in content), is_error)
         case {"type": "document", "media_type": media_type, "data": data, "title": title}:
             return Document(media_type, data, title)
+        case {"type": "audio", "media_type": media_type, "data": data}:
+            return Audio(media_type, data)
         case {"type": "thinking", "text": text, "signature": signature, "redacted": redacted}:
             return Thinking(text, signature, redacted)
         case _:

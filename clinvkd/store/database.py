@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import StoreUnavailable
 from . import sqlite
 from .failures import DatabaseCorrupt
+from .idempotency_rows import IdempotencyRows
+from .job_rows import JobRows
 from .migration import migrate
 from .response_rows import ResponseRows
+from .session_rows import SessionRows
+from .usage_rows import UsageRows
 
 _log = structlog.get_logger(__name__)
 
@@ -23,7 +27,11 @@ class Database:
     """An open database at the newest revision, checked.
 
     Attributes:
-        responses: the table of responses, to be used inside a transaction.
+        responses: the table of responses, to be used inside a transaction, as are the others.
+        sessions: the tables of sessions.
+        jobs: the tables of jobs.
+        idempotency: the table of claimed keys.
+        usage: the table of usage.
         set_aside: where a damaged database went that had been in the place of this one, or None.
     """
 
@@ -31,6 +39,10 @@ class Database:
         self._connection = connection
         self._presence = presence
         self.responses = ResponseRows(connection)
+        self.sessions = SessionRows(connection)
+        self.idempotency = IdempotencyRows(connection)
+        self.jobs = JobRows(connection, self.idempotency)
+        self.usage = UsageRows(connection)
         self.set_aside: Path | None = None
 
     @classmethod
@@ -105,10 +117,14 @@ class Database:
         with _understood(), self._connection.begin():
             yield
 
-    def fail_unfinished_responses(self) -> int:
-        """See `Responses.interrupted_at_start`."""
+    def clear_up(self, now: float) -> Mapping[str, int]:
+        """See `Store.clear_up`."""
         with self._presence.alone() as alone:
-            return self.responses.fail_unfinished() if alone else 0
+            return {
+                "interrupted_responses": self.responses.fail_unfinished() if alone else 0,
+                "interrupted_jobs": self.jobs.interrupt(now) if alone else 0,
+                "released_keys": self.idempotency.release_running() if alone else 0,
+            }
 
 
 @contextmanager

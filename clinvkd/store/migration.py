@@ -7,6 +7,7 @@ something to migrate: that saves every other start 0.1 s of processor time.
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 from sqlalchemy import Connection, inspect, text
 
@@ -14,6 +15,8 @@ from .failures import DatabaseTooNew
 from .schema import REVISIONS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+_alone = Lock()  # Alembic keeps the database it works on in its modules
 
 
 def stored_revision(connection: Connection) -> str | None:
@@ -46,4 +49,5 @@ def migrate(connection: Connection, target: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    upgrade(config, target)
+    with _alone:
+        upgrade(config, target)

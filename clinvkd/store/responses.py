@@ -106,14 +106,6 @@ class Responses:
             )
         )
 
-    async def interrupted_at_start(self) -> int:
-        """Mark what was queued or in progress when the daemon died as failed; how many those were.
-
-        Only for the start of the daemon. Does nothing while another process has the same file
-        open, because it may be at work on them.
-        """
-        return await self._worker.write(lambda database: database.fail_unfinished_responses())
-
     async def prune(self, older_than: float) -> int:
         """Forget what was created before `older_than` (seconds since the epoch); how many."""
         return await self._worker.write(lambda database: database.responses.prune(older_than))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
+from .idempotency import Idempotency
+from .jobs import Jobs
 from .responses import Responses
+from .sessions import Sessions
+from .usage import UsageLedger
 from .worker import Worker
 
 
@@ -16,11 +22,19 @@ class Store:
 
     Attributes:
         responses: the stored responses.
+        sessions: the conversations of all dialects.
+        jobs: work that goes on without a caller.
+        idempotency: what requests that are carried out once led to.
+        usage: what was used.
     """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.responses = Responses(worker)
+        self.sessions = Sessions(worker)
+        self.jobs = Jobs(worker)
+        self.idempotency = Idempotency(worker)
+        self.usage = UsageLedger(worker)
 
     @classmethod
     def open(cls, path: Path) -> Store:
@@ -39,6 +53,22 @@ class Store:
             StoreUnavailable: it cannot be opened.
         """
         await self._worker.read(lambda _: None)
+
+    def clear_up(self, now: float) -> asyncio.Future[Mapping[str, int]]:
+        """End what ran when the last daemon died, before any later call is served.
+
+        Only for the start of the daemon. Does nothing while another process has the same file
+        open, because it may be at work on them.
+
+        Args:
+            now: seconds since the epoch.
+
+        Returns:
+            What tells how much of each it was; it may raise `StoreUnavailable`.
+        """
+        done = self._worker.submit(lambda database: database.clear_up(now), writes=True)
+        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        return done
 
     def healthy(self) -> str | None:
         """Why the store does not work, as of its last use; None when it does."""

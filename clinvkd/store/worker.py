@@ -73,7 +73,7 @@ class Worker:
         Raises:
             StoreUnavailable: the database cannot be used, or the worker is closed.
         """
-        return await self._call(function, writes=False)
+        return await self.submit(function, writes=False)
 
     async def write(self, function: Callable[[Database], _Result]) -> _Result:
         """What `function` gives, once what it did is on its way to the disk for good.
@@ -82,7 +82,7 @@ class Worker:
             StoreUnavailable: the database cannot be used, or the worker is closed; nothing of
                 this call has been kept.
         """
-        return await self._call(function, writes=True)
+        return await self.submit(function, writes=True)
 
     async def aclose(self) -> None:
         """Finish all calls made so far, close the database, end the thread."""
@@ -92,12 +92,19 @@ class Worker:
         await asyncio.shield(self._ended)
         self._thread.join()
 
-    async def _call(self, function: Callable[[Database], _Result], *, writes: bool) -> _Result:
+    def submit(
+        self, function: Callable[[Database], _Result], *, writes: bool
+    ) -> asyncio.Future[_Result]:
+        """Put a call in the queue now, before all that follow; what it gives comes later.
+
+        Raises:
+            StoreUnavailable: the worker is closed.
+        """
         if self._closed:
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[_Result] = self._loop.create_future()
         self._calls.put(_Call(function, writes, future))
-        return await future
+        return future
 
     # In the thread.
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from clinvkd.prompt import Image, Message, Prompt, Text, ToolResult, ToolUse
+from clinvkd.prompt import Audio, Image, Message, Prompt, Text, ToolResult, ToolUse
 from clinvkd.store import Store, StoredResponse, encode_binding
 
 HISTORY = (
@@ -17,6 +17,8 @@ HISTORY = (
     ),
     Message("user", (ToolResult("call_1", (Text("a cat"), Image("image/gif", "R0lG")), True),)),
     Message("assistant", (Text("A cat."),)),
+    Message("user", (Audio("audio/wav", "UklGRg=="),)),
+    Message("assistant", (Text("It purrs."),)),
 )
 
 

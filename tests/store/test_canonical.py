@@ -125,6 +125,6 @@ def test_a_form_of_the_future_is_not_guessed_at() -> None:
 
 
 def test_an_unknown_block_is_not_dropped() -> None:
-    history = {"version": 1, "messages": [{"role": "user", "content": [{"type": "audio"}]}]}
-    with pytest.raises(ValueError, match="unknown block 'audio'"):
+    history = {"version": 1, "messages": [{"role": "user", "content": [{"type": "video"}]}]}
+    with pytest.raises(ValueError, match="unknown block 'video'"):
         decode_messages(history)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,6 +33,17 @@ def test_the_known_revisions_are_those_there_are() -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     scripts = ScriptDirectory.from_config(config).walk_revisions()
     assert tuple(reversed([script.revision for script in scripts])) == REVISIONS
+
+
+async def test_several_databases_are_migrated_at_the_same_time(tmp_path: Path) -> None:
+    async def stored(name: str) -> None:
+        async with opened(tmp_path / name) as store:
+            await store.responses.put(response(name))
+            assert await store.responses.get(name, "alice")
+
+    async with asyncio.TaskGroup() as several:
+        for number in range(4):
+            several.create_task(stored(f"resp_{number}"))
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

@@ -55,7 +55,7 @@ async def test_what_was_acknowledged_survives_a_kill(path: Path, written: int) -
             kept = await store.responses.get(response_id, "alice")
             assert kept == response(response_id, status="in_progress")
         # At most one more was on its way.
-        left = await store.responses.interrupted_at_start()
+        left = (await store.clear_up(9.0))["interrupted_responses"]
         assert len(acknowledged) <= left <= len(acknowledged) + 1
         assert store.set_aside is None
         assert store.healthy() is None
@@ -78,5 +78,5 @@ async def test_what_another_process_works_on_is_not_interrupted(path: Path) -> N
     async with opened(path) as store:
         async with writer(str(path), "resp") as process:
             await printed(process, 1)
-            assert await store.responses.interrupted_at_start() == 0
-        assert await store.responses.interrupted_at_start() > 0
+            assert (await store.clear_up(9.0))["interrupted_responses"] == 0
+        assert (await store.clear_up(9.0))["interrupted_responses"] > 0

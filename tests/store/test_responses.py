@@ -108,7 +108,7 @@ async def test_what_the_daemon_left_unfinished_is_marked_failed(path: Path) -> N
         for status in get_args(ResponseStatus):
             await store.responses.put(response(status, status=status))
     async with opened(path) as store:
-        assert await store.responses.interrupted_at_start() == 2
+        assert (await store.clear_up(9.0))["interrupted_responses"] == 2
         for status in get_args(ResponseStatus):
             kept = await store.responses.get(status, "alice")
             assert kept is not None
