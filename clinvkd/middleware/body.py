@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from ..api.endpoint import endpoint_of, set_body
 from ..config import Settings
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, RequestTimeout
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_NAME = 80  # of a field in a message: callers choose these names
@@ -34,7 +34,7 @@ def body(settings: Settings) -> Middleware:
                 async with asyncio.timeout(seconds):
                     raw = await request.read()
             except TimeoutError:
-                raise InvalidRequest(f"the body did not arrive within {seconds:g} s") from None
+                raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from None
             except web.RequestPayloadError as error:  # told only by aiohttp's parser in Python
                 raise InvalidRequest(f"the body could not be read: {error}") from None
             set_body(request, parse(declared.body, raw))

@@ -11,7 +11,14 @@ from pydantic_core import to_json
 
 from ..api import dialect_of
 from ..config import Settings
-from ..errors import ClinvkError, InternalError, MethodNotAllowed, NotFound, PayloadTooLarge
+from ..errors import (
+    ClinvkError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+)
 from .observe import REQUEST_ID
 
 _log = structlog.get_logger(__name__)
@@ -44,6 +51,11 @@ def errors(_: Settings) -> Middleware:
             error = InternalError(f"an internal error occurred; the log has it under {request_id}")
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
+        if error.may_retry is not None:
+            # The official SDKs obey it, whatever the status.
+            headers["x-should-retry"] = str(error.may_retry).lower()
+        if isinstance(error, Unauthorized):
+            headers["WWW-Authenticate"] = "Bearer"
         dialect = dialect_of(request.path)
         return web.Response(
             status=dialect.status_of(error),

@@ -7,18 +7,40 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config import Settings
 from ..errors import Forbidden
+from ..limits import Addresses
+
+ALLOWED_ORIGIN = web.RequestKey("allowed_origin", str)
+"""The origin of the page that asks, where the configuration allows it."""
 
 
-def origin(_: Settings) -> Middleware:
-    """Refuse requests that a browser sends for a page that is not ours."""
+def origin(settings: Settings) -> Middleware:
+    """Refuse requests that a browser sends for a page that is neither ours nor allowed."""
+    addresses = Addresses(settings.server.trusted_proxies)
+    allowed = frozenset(settings.server.cors_allowed_origins)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Origin")
-        own = f"{request.scheme}://{request.headers.get('Host', '')}"
-        site = request.headers.get("Sec-Fetch-Site", "none")
-        if given not in (None, own) or (given is None and site not in ("none", "same-origin")):
-            raise Forbidden("requests from web pages of another origin are not allowed")
+        headers = request.headers
+        given = headers.getall("Origin", None)
+        if given is None:
+            sites = headers.getall("Sec-Fetch-Site", None)
+            if sites is not None and not {*sites} <= {"none", "same-origin"}:
+                raise _refused()
+        elif len(given) == 1 and _matches(given[0], allowed):
+            request[ALLOWED_ORIGIN] = given[0]
+        elif given != [f"{addresses.scheme_of(request)}://{headers['Host']}"]:
+            raise _refused()
         return await handler(request)
 
     return middleware
+
+
+def _matches(given: str, allowed: frozenset[str]) -> bool:
+    """Whether a page of that origin may ask; `null` stands for nobody in particular."""
+    return given in allowed or ("*" in allowed and given not in ("", "null"))
+
+
+def _refused() -> Forbidden:
+    return Forbidden(
+        "requests from web pages of another origin are not allowed; see server.cors_allowed_origins"
+    )

@@ -1,0 +1,131 @@
+"""``Idempotency-Key``: the same POST sent twice is carried out once and answered alike.
+
+The first request runs to its end even when its caller leaves, so that a caller who sends it again
+after a broken connection gets the answer that was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ..api.endpoint import CALLER, CLAIM, ENGINE, JOB, checked_body
+from ..api.recording import RECORDING, Recording
+from ..config import Settings
+from ..engine import Engine
+from ..errors import Conflict, InvalidRequest
+from ..store import Claim, StoredAnswer
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_REPEATED = ("Content-Type", "Location", "X-Clinvk-Ignored")
+
+
+def idempotency(_: Settings) -> Middleware:
+    """Carry a keyed POST out once."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        key = request.headers.get(HEADER)
+        if key is None or request.method != "POST":
+            return await handler(request)
+        if not _KEY.fullmatch(key):
+            raise InvalidRequest(
+                f"{HEADER} is 1 to 255 printable ASCII characters without blanks", param=HEADER
+            )
+        if getattr(checked_body(request), "ephemeral", False):
+            raise InvalidRequest(
+                f"{HEADER} keeps the answer, ephemeral keeps nothing; leave one of them out",
+                param=HEADER,
+            )
+        body = await request.read()
+        claim = Claim(
+            owner=request[CALLER].name,
+            route=f"POST {request.path}",
+            key=key,
+            body_digest=hashlib.sha256(body).hexdigest(),
+        )
+        engine = request.app[ENGINE]
+        before = await engine.store.idempotency.claim(claim, time.time())
+        if before is None:
+            return await _first(request, handler, engine, claim)
+        return await _again(request, handler, claim, before)
+
+    return middleware
+
+
+async def _first(
+    request: web.Request, handler: Handler, engine: Engine, claim: Claim
+) -> web.StreamResponse:
+    request[CLAIM] = claim
+    request[RECORDING] = Recording()
+    response: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+    engine.background.start(_carry_out(request, handler, engine, claim, response), "keyed request")
+    return await asyncio.shield(response)
+
+
+async def _carry_out(
+    request: web.Request,
+    handler: Handler,
+    engine: Engine,
+    claim: Claim,
+    answered: asyncio.Future[web.StreamResponse],
+) -> None:
+    try:
+        response = await handler(request)
+        await _keep(request, engine, claim, response)
+    except BaseException as failure:
+        await engine.store.idempotency.release(claim)
+        if not answered.done():
+            answered.set_exception(failure)
+        if not isinstance(failure, Exception):
+            raise
+    else:
+        if not answered.done():
+            answered.set_result(response)
+
+
+async def _keep(
+    request: web.Request, engine: Engine, claim: Claim, response: web.StreamResponse
+) -> None:
+    """Keep an answer that the same request would get again."""
+    if request.get(JOB) is not None:
+        return  # the job stands for it
+    body: bytes | None
+    if isinstance(response, web.Response):
+        assert response.body is None or isinstance(response.body, bytes)
+        body = response.body or b""
+    else:
+        body = request[RECORDING].body()
+    if body is None or response.status >= 400:
+        await engine.store.idempotency.release(claim)
+        return
+    headers = tuple((n, response.headers[n]) for n in _REPEATED if n in response.headers)
+    await engine.store.idempotency.finish(claim, status=response.status, headers=headers, body=body)
+
+
+async def _again(
+    request: web.Request, handler: Handler, claim: Claim, before: StoredAnswer
+) -> web.StreamResponse:
+    if before.body_digest != claim.body_digest:
+        raise Conflict(f"this {HEADER} came with another body before", param=HEADER)
+    if before.job_id is not None:
+        request[JOB] = before.job_id
+        response = await handler(request)
+        response.headers[REPLAYED] = "true"
+        return response
+    if before.state == "running":
+        raise Conflict(
+            "the first request with this key is still being answered", param=HEADER, retry_after=1
+        )
+    return web.Response(
+        status=before.status or 200,
+        body=before.body,
+        headers={**dict(before.headers), REPLAYED: "true"},
+    )
