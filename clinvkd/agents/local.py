@@ -8,13 +8,15 @@ The model is loaded before the first request is read, so an agent that has answe
 ``initialize`` is warm. Without library or model the process ends with status 78 (``EX_CONFIG``)
 and one line on standard error that says what to install. A prompt that does not fit the context
 fails with -32602 and ``data`` of ``{"type": "context_overflow", "promptTokens", "contextTokens"}``,
-a schema that no grammar can be made of with ``{"type": "unusable_schema"}``.
+a schema that no grammar can be made of with ``{"type": "unusable_schema"}``, and a tool with such
+a schema with ``{"type": "unusable_tool"}``. An answer calls one of the client's tools at most.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import os
 import sys
 import threading
@@ -23,8 +25,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+from . import calling
 from .acp import serve
-from .conversation import Agent, ContentBlock, Message, Outcome, Turn, Usage
+from .conversation import Agent, ContentBlock, Message, Outcome, ToolCall, ToolChoice, Turn, Usage
 from .engine import Engine, EngineSettings, EngineUnavailable, bundled_model
 from .jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, RequestError
 
@@ -44,6 +47,7 @@ class LocalAgent(Agent):
 
     name = "local"
     title = "Local model"
+    tools = True
     options = ("max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "schema")
 
     def __init__(
@@ -54,13 +58,17 @@ class LocalAgent(Agent):
         self._sampling = sampling
         # No more threads than slots: a turn that waits can be cancelled without the engine.
         self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="turn")
+        self._understood: set[bytes] = set()
 
     async def answer(self, turn: Turn) -> Outcome:
         """Generate one answer; a cancelled turn says nothing more and stops its generation."""
+        if turn.tools:
+            await self._check_tools(turn)
         generation = _Generation(self._engine, self._body(turn))
         generation.start(self._threads)
         stop_reason: Literal["end_turn", "max_tokens"] = "end_turn"
         usage: Usage | None = None
+        reader = calling.AnswerReader() if turn.tools else None
         try:
             async for chunk in generation.chunks():
                 match chunk:
@@ -68,19 +76,57 @@ class LocalAgent(Agent):
                         raise _engine_error(error)
                     case {"choices": [{"finish_reason": "length"}]}:
                         stop_reason = "max_tokens"
-                    case {"choices": [{"delta": {"content": str(text)}}]} if text:
-                        await turn.say(text)
+                    case {"choices": [{"delta": {"content": str(piece)}}]} if piece:
+                        if text := piece if reader is None else reader.feed(piece):
+                            await turn.say(text)
                     case {"usage": dict() as figures}:
                         usage = _usage(figures)
         finally:
             generation.stop()
         if usage is None:
             raise RequestError(INTERNAL_ERROR, "the engine ended without usage figures")
-        return Outcome(usage=usage, stop_reason=stop_reason)
+        calls: tuple[ToolCall, ...] = ()
+        if reader is not None:
+            calls = await _calls(turn, reader, complete=stop_reason == "end_turn")
+        return Outcome(usage=usage, stop_reason=stop_reason, calls=calls)
+
+    async def _check_tools(self, turn: Turn) -> None:
+        """Refuse tools that no grammar can be made of; the engine itself says nothing of it."""
+        choice = turn.tool_choice
+        if choice.mode == "named" and choice.name not in (tool.name for tool in turn.tools):
+            raise RequestError(INVALID_PARAMS, f"there is no tool {choice.name!r} to call")
+        whole = calling.grammar(turn.tools, choice, turn.options.schema)
+        if all(map(calling.takes_object, turn.tools)) and await self._understands(whole):
+            return
+        for tool in turn.tools:
+            alone = calling.grammar([tool], ToolChoice(mode="required"))
+            if not calling.takes_object(tool) or not await self._understands(alone):
+                raise RequestError(
+                    INVALID_PARAMS,
+                    f"the local model cannot be held to the schema of the tool {tool.name!r}: "
+                    "it has to describe an object, without references to other documents, and "
+                    "without keywords such as if, not, contains, uniqueItems and propertyNames "
+                    "or a format the engine does not know",
+                    {"type": "unusable_tool"},
+                )
+        raise RequestError(
+            INVALID_PARAMS, "the engine cannot use the schema", {"type": "unusable_schema"}
+        )
+
+    async def _understands(self, grammar: str) -> bool:
+        digest = hashlib.sha256(grammar.encode()).digest()
+        if digest not in self._understood:
+            loop = asyncio.get_running_loop()
+            if not await loop.run_in_executor(self._threads, self._engine.understands, grammar):
+                return False
+            self._understood.add(digest)
+        return True
 
     def _body(self, turn: Turn) -> dict[str, Any]:
-        session, options = turn.session, turn.options
-        messages = [{"role": "system", "content": _sound(session.system)}] if session.system else []
+        session, options, tools = turn.session, turn.options, turn.tools
+        told = [session.system, calling.instructions(tools) if tools else None]
+        system = "\n\n".join(filter(None, told))
+        messages = [{"role": "system", "content": _sound(system)}] if system else []
         messages += [_chat_message(message) for message in (*session.history, turn.prompt)]
         body: dict[str, Any] = {
             "messages": messages,
@@ -91,13 +137,28 @@ class LocalAgent(Agent):
             value = getattr(options, name)
             if value is not None:
                 body[name] = value
-        if options.stop:
+        if options.stop and (not tools or turn.tool_choice.mode == "auto"):
             body["stop"] = [_sound(stop) for stop in options.stop]
-        if options.schema is not None:
+        if tools:
+            body["grammar"] = calling.grammar(tools, turn.tool_choice, options.schema)
+        elif options.schema is not None:
             # A grammar made of it leaves the model no other answer.
             schema = {"name": "answer", "schema": options.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
+
+
+async def _calls(
+    turn: Turn, reader: calling.AnswerReader, *, complete: bool
+) -> tuple[ToolCall, ...]:
+    """The call with which an answer ends, if it does; a call that was cut short is none."""
+    if (call := reader.call()) is not None:
+        return (ToolCall(turn.session.next_call_id(), *call),)
+    if complete and turn.tool_choice.mode != "auto":
+        raise RequestError(INTERNAL_ERROR, "the engine did not keep the model to a call")
+    if complete and (text := reader.rest()):
+        await turn.say(text)
+    return ()
 
 
 class _Generation:
@@ -153,6 +214,10 @@ def _block_text(block: ContentBlock) -> str:
             return text
         case {"type": "resource_link", "uri": str(uri)}:
             return uri
+        case {"type": "tool_use", "name": str(name), "input": dict(arguments)}:
+            return calling.called(name, arguments)
+        case {"type": "tool_result", "content": [*blocks]}:
+            return calling.resulted("\n".join(_block_text(inner) for inner in blocks))
         case _:
             raise RequestError(
                 INVALID_PARAMS, f"the local model reads text only, not {block['type']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .conversation import ContentBlock, Message, Options, ToolChoice
+from .conversation import ContentBlock, Message, Options, Tool, ToolChoice
 from .jsonrpc import INVALID_PARAMS, RequestError
 
 Object = dict[str, Any]
@@ -100,20 +100,21 @@ def options(members: Object) -> Options:
     )
 
 
-def tools(members: Object) -> tuple[str, ...]:
-    """``_meta.clinvk.tools``: names of the client's tools that may be called."""
+def tools(members: Object) -> tuple[Tool, ...]:
+    """``_meta.clinvk.tools``: the client's tools that may be called."""
     path = "_meta.clinvk.tools"
     match members.get("tools"):
         case None:
             return ()
         case [*entries]:
+            found = []
             for index, entry in enumerate(entries):
                 match entry:
-                    case {"name": str(), "inputSchema": dict()}:
-                        pass
+                    case {"name": str(name), "inputSchema": dict(schema), **rest}:
+                        found.append(Tool(name, str(rest.get("description", "")), schema))
                     case _:
                         raise _wrong(f"{path}[{index}]", "a tool with a name and an inputSchema")
-            return tuple(entry["name"] for entry in entries)
+            return tuple(found)
         case _:
             raise _wrong(path, "a list of tools")
 

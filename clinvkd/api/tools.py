@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from ..errors import InvalidRequest
 from ..prompt import Tool
+from .schemas import checked_schema
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 MOST_TOOLS = 512
@@ -30,25 +27,6 @@ def tool_of(name: object, description: object, schema: object, where: str) -> To
         raise InvalidRequest(f"{where}.description must be a text", param=f"{where}.description")
     schema = {"type": "object", "properties": {}} if schema is None else schema
     return Tool(name, description or "", checked_schema(schema, where))
-
-
-def checked_schema(schema: object, where: str) -> dict[str, Any]:
-    """A JSON Schema as it came.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    if not isinstance(schema, dict):
-        raise InvalidRequest(f"{where}: the schema must be an object", param=where)
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = ".".join(str(part) for part in error.absolute_path)
-        raise InvalidRequest(
-            f"{where}: not a JSON Schema: {place + ': ' if place else ''}{error.message[:200]}",
-            param=where,
-        ) from None
-    return schema
 
 
 def checked_tools(tools: Iterable[Tool], where: str = "tools") -> tuple[Tool, ...]:

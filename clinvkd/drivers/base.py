@@ -5,10 +5,13 @@ Their methods are *exchanges*: generators that yield what is to be done and are 
 
     yield Send({...})            write one message to the agent
     message = yield RECEIVE      wait for the next message of this conversation
+    message = yield Receive(secs)  the same, but None when the agent is silent for so long
     yield WriteFile(path, data)  have a small private file written first
     text = yield RunProgram(...) have the agent's program asked something beside the protocol
     place = yield ServeTools(..) serve the caller's tools to the agent by MCP
     yield AnswerTool(id, result) give the agent the result of such a call
+    yield AskApproval(id, ...)   ask whoever owns the turn whether the agent may act
+    yield WithdrawApproval(id)   the agent waits for that decision no more
     yield TextDelta("...")       tell the caller something (any `Event`)
 
 An exchange reads like the protocol, is tested by playing recorded lines at it, and never
@@ -19,7 +22,6 @@ Messages of kinds it does not know are ignored, so newer agents do not break old
 
 from __future__ import annotations
 
-import enum
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +32,7 @@ from pydantic_core import from_json
 
 from ..config import Backend
 from ..errors import InvalidRequest
-from ..events import Event
+from ..events import Action, Event
 from ..prompt import Message, OptionValue, Prompt
 
 Json: TypeAlias = dict[str, Any]
@@ -43,13 +45,19 @@ class Send:
     message: Json
 
 
-class Receive(enum.Enum):
-    """The type of `RECEIVE`."""
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for the next message.
 
-    RECEIVE = enum.auto()
+    Attributes:
+        within: seconds after which the exchange is sent None instead, where an agent does not
+            tell what its silence means; None to wait on. The budgets of a turn need none of it.
+    """
+
+    within: float | None = None
 
 
-RECEIVE: Final = Receive.RECEIVE
+RECEIVE: Final = Receive()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,35 @@ class AnswerTool:
     result: Json
 
 
+@dataclass(frozen=True, slots=True)
+class AskApproval:
+    """Ask whoever owns the turn; the exchange goes on meanwhile.
+
+    The decision comes as a message `APPROVAL_DECIDED`, at the latest when the limit is reached.
+    The turn must not be completed before. Only for prompts with `Permissions.asks`.
+
+    Attributes:
+        question: the driver's own id of it, unique among those open in the conversation.
+        action: what is to be decided.
+    """
+
+    question: str
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawApproval:
+    """Take back an `AskApproval`; no decision comes. Nothing happens when it is decided."""
+
+    question: str
+
+
+APPROVAL_DECIDED: Final = "clinvk/approval_decided"
+"""Method of the message with a decision; params: ``question``, ``allowed``, ``message``.
+
+When it is denied, `message` says why, for the agent.
+"""
+
 TOOL_CALLED: Final = "clinvk/tool_called"
 """Method of the message for a call through `ServeTools`; params: ``id``, ``name``, ``arguments``.
 
@@ -113,7 +150,17 @@ TOOL_WITHDRAWN: Final = "clinvk/tool_withdrawn"
 """Method of the message that the agent waits no longer for a result; params: ``id``."""
 
 _T = TypeVar("_T")
-Step: TypeAlias = Send | Receive | WriteFile | RunProgram | ServeTools | AnswerTool | Event
+Step: TypeAlias = (
+    Send
+    | Receive
+    | WriteFile
+    | RunProgram
+    | ServeTools
+    | AnswerTool
+    | AskApproval
+    | WithdrawApproval
+    | Event
+)
 Exchange: TypeAlias = Generator[Step, Any, _T]
 
 
@@ -239,6 +286,7 @@ class Abilities:
         history: ``native`` when earlier messages keep their roles and images, ``flattened`` when
             they are given as one text.
         images: whether user messages may hold images.
+        audio: whether user messages may hold recordings.
         messages_api: whether it takes the Messages API's documents and handed-back reasoning.
         client_tools: whether the model can be given the caller's tools.
         tool_choice: which of ``none``, ``required``, ``named`` and ``parallel`` (whether several
@@ -253,6 +301,7 @@ class Abilities:
     agents: int
     history: Literal["native", "flattened"] = "native"
     images: bool = True
+    audio: bool = False
     messages_api: bool = False
     client_tools: bool = False
     tool_choice: frozenset[str] = frozenset()

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from typing import Any
 
 import pytest
 from _pytest.mark import ParameterSet
+from aiohttp import ClientSession
 
 from ..daemon import Daemon, daemon
 from ..install_agents import AgentsUnsupported, npm_command
 from ..install_agents import cache_directory as agents_directory
 from ..install_clients import node_modules, python_of
-from ..providers import DEFAULT_TEXT, FakeProvider, RecordedRequest
+from ..providers import DEFAULT_TEXT, FakeProvider, RecordedRequest, Script, obey_directives
 from ..real_agents import AGENTS, prepare, require
+from .scenes import TOOL_PREFIXES, scenes
 
 REAL = ("claude", "codex", "gemini")
 """Backends with a real agent CLI and a fake provider."""
@@ -75,6 +78,8 @@ class Run:
     """Turns that the provider still answers although every client is gone."""
     errors: str
     """Standard error."""
+    ways: Mapping[str, int]
+    """How often turns continued, seeded or started a conversation, by `/health`."""
 
     def result(self, case: str) -> Any:
         """What a case gave; fails the test when it failed or was never reached."""
@@ -123,8 +128,11 @@ class Stage:
             "url": self.daemon.url,
             "backend": self.backend,
             "scripted": provider is not None,
+            "tool_prefix": TOOL_PREFIXES.get(self.backend, ""),
+            "scenes": scenes(self.backend),
         }
         begin = len(provider.turns) if provider else 0
+        ways_before = await self._ways()
         home = self.folder / client.name
         home.mkdir(parents=True)
         # Files keep what a program said before it had to be killed.
@@ -160,7 +168,15 @@ class Stage:
             requests=provider.turns[begin:] if provider else (),
             unfinished=unfinished,
             errors=(home / "errors").read_text(errors="replace"),
+            ways=await self._ways() - ways_before,
         )
+
+    async def _ways(self) -> Counter[str]:
+        url = f"{self.daemon.url}/health"
+        async with ClientSession() as session, session.get(url) as response:
+            reports = (await response.json())["backends"]
+        [report] = [report for report in reports if report["name"] == self.backend]
+        return Counter(report["pool"]["turns"])
 
 
 class Stages:
@@ -223,9 +239,23 @@ def javascript_client(program: str, folder: Path) -> Client:
     return Client(f"node/{program}", (str(node), f"{program}.mjs"), folder)
 
 
+def client_named(name: str, stages: Stages) -> Client:
+    """The client ``environment/program``; ``node`` is the environment of the modules of `js`."""
+    environment, _, program = name.partition("/")
+    if environment == "node":
+        return javascript_client(program, stages.folder)
+    return python_client(environment, program)
+
+
 @asynccontextmanager
-async def staged(backend: str, folder: Path) -> AsyncIterator[Stage]:
+async def staged(
+    backend: str, folder: Path, script: Script = obey_directives, alias: str = "my-codex"
+) -> AsyncIterator[Stage]:
     """A daemon that has only this backend.
+
+    Args:
+        script: what the provider behind it answers.
+        alias: another name of the backend's model.
 
     Skips or fails the running test when the backend cannot be had here.
     """
@@ -235,14 +265,14 @@ async def staged(backend: str, folder: Path) -> AsyncIterator[Stage]:
     settings = {
         "default_backend": backend,
         "backends": only,
-        "models": {"strict_models": True, "aliases": {"my-codex": backend}},
+        "models": {"strict_models": True, "aliases": {alias: backend}},
         "log": {"level": "error"},
     }
     if backend not in REAL:
         async with _serving(folder, settings) as served:
             yield Stage(backend, served, None, folder)
         return
-    async with AGENTS[backend]() as provider:
+    async with AGENTS[backend](script) as provider:
         agent = prepare(backend, provider.url, folder)
         only[backend] = {
             "command": [*agent.command, *(["--acp"] if backend == "gemini" else [])],

@@ -6,9 +6,9 @@ import pytest
 import pytest_asyncio
 
 from .reading import is_ordered
-from .stage import REAL, Run, Stages, backends
+from .stage import REAL, Run, Stages, backends, client_named
 from .test_anthropic_messages import assert_in_order
-from .test_frameworks import _client, clients
+from .test_frameworks import clients
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -18,7 +18,7 @@ pytestmark = [
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def run(stages: Stages, backend: str, client: str) -> Run:
-    return await stages.run(backend, _client(client, stages))
+    return await stages.run(backend, client_named(client, stages))
 
 
 def assert_conversation(run: Run, text: object, marker: str) -> None:
@@ -29,7 +29,7 @@ def assert_conversation(run: Run, text: object, marker: str) -> None:
         assert_in_order(run, marker, "I am called Ada.", "Hello Ada.")
 
 
-@clients("anthropic-2/anthropic_langchain", "node/anthropic_langchain")
+@clients("openai-3/anthropic_langchain", "node/anthropic_langchain")
 def test_langchain(run: Run) -> None:
     whole = run.result("invoke")
     assert_conversation(run, whole["text"], "invoke")
@@ -37,7 +37,7 @@ def test_langchain(run: Run) -> None:
     assert_conversation(run, run.result("stream"), "stream")
 
 
-@clients("anthropic-2/anthropic_langchain")
+@clients("openai-3/anthropic_langchain")
 def test_langchain_goes_on(run: Run) -> None:
     first, second = run.result("two_turns")
     assert run.is_reply(first, "two_turns_1")

@@ -85,6 +85,15 @@ def test_a_stream_begins_with_the_role_and_ends_with_the_usage(run: Run) -> None
     assert told["usage"]["total_tokens"] > 0
 
 
+@WITH_PROVIDER
+def test_the_same_conversation_whole_and_streamed_gives_the_same(run: Run) -> None:
+    whole, streamed = run.result("whole_and_streamed")
+    assert run.is_reply(whole[0], "whole_and_streamed")
+    assert streamed == whole
+    first, second = run.turns("whole_and_streamed")
+    assert spoken(first) == spoken(second)
+
+
 @EVERYWHERE
 def test_the_stream_helper_puts_the_answer_together(run: Run) -> None:
     told = run.result("chat_stream_helper")

@@ -45,14 +45,8 @@ def test_a_wrong_request(
 
 
 @EVERYWHERE
-def test_client_tools_reach_the_provider_or_are_refused(run: Run) -> None:
-    error = run.result("client_tools")
-    if run.backend == "local":
-        assert (error["class"], error["status"]) == ("BadRequestError", 400)
-        assert error["param"] == "tools"
-        assert "'local' cannot call tools" in error["message"]
-        return
-    assert error is None
+def test_client_tools_reach_the_provider(run: Run) -> None:
+    assert run.result("client_tools") is None
     if run.backend in REAL:
         assert holds(run.turn("client_tools"), "weather")
 

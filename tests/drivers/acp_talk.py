@@ -13,14 +13,17 @@ from clinvkd.config import Backend
 from clinvkd.drivers.acp import AcpDriver
 from clinvkd.drivers.acp.script import AcpScript
 from clinvkd.drivers.base import (
-    RECEIVE,
+    APPROVAL_DECIDED,
     TOOL_CALLED,
     AnswerTool,
+    AskApproval,
     Exchange,
     Json,
+    Receive,
     RunProgram,
     Send,
     ServeTools,
+    WithdrawApproval,
     WriteFile,
 )
 from clinvkd.events import Event, TextDelta
@@ -89,7 +92,7 @@ class Rules:
         self.methods: dict[str, Any] = {
             "initialize": {
                 "protocolVersion": 1,
-                "agentCapabilities": {"promptCapabilities": {"image": True}},
+                "agentCapabilities": {"promptCapabilities": {"image": True, "audio": True}},
             },
             "session/prompt": answering("yes"),
             **{name.replace("_", "/", 1): value for name, value in methods.items()},
@@ -155,6 +158,7 @@ class Talk:
         files: files it wanted written.
         served: definitions of tools it wanted served.
         results: results it gave for calls, in order.
+        asked: what it wanted the caller asked.
     """
 
     def __init__(self, agent: Agent, *command: str, **options: Any) -> None:
@@ -164,6 +168,7 @@ class Talk:
         self.files: list[WriteFile] = []
         self.served: list[Json] = []
         self.results: list[AnswerTool] = []
+        self.asked: list[AskApproval] = []
         self.incoming: deque[Json] = deque()
 
     def start(self) -> Talk:
@@ -211,12 +216,14 @@ class Talk:
                     value = PLACE
                 case AnswerTool():
                     self.results.append(step)
-                case _ if step is RECEIVE:
+                case Receive():
                     value = self._next(script)
                     if value is None:
                         return False
-                case RunProgram():
-                    raise AssertionError("an ACP agent is asked over its pipe alone")
+                case AskApproval():
+                    self.asked.append(step)
+                case RunProgram() | WithdrawApproval():
+                    raise AssertionError("no ACP agent runs it beside its pipe or takes it back")
                 case _:
                     events.append(step)
 
@@ -240,7 +247,7 @@ class Talk:
     def _next(self, script: AcpScript | None) -> Json | None:
         while self.incoming:
             message = self.incoming.popleft()
-            if message.get("method") == TOOL_CALLED:
+            if message.get("method") in (TOOL_CALLED, APPROVAL_DECIDED):
                 return message
             owner = self.driver.route(message)
             if owner is script:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clinvkd.config import Backend
-from clinvkd.drivers.base import Exchange, Json
+from clinvkd.drivers.base import APPROVAL_DECIDED, Exchange, Json
 from clinvkd.drivers.codex import CodexDriver
 from clinvkd.events import (
     Event,
@@ -76,8 +76,8 @@ class Talk:
         continue_play(exchange, played, None, self._routed(incoming, played))
         return played
 
-    def resume(self, exchange: Exchange[None], message: Json) -> Played:
-        """Give one more message to an exchange that waits."""
+    def resume(self, exchange: Exchange[None], message: Json | None) -> Played:
+        """Give one more message to an exchange that waits, or None when it was silent long."""
         played = Played()
         continue_play(exchange, played, message, iter(()))
         return played
@@ -87,6 +87,9 @@ class Talk:
         for message in incoming:
             self.requests += [sent for sent in played.sent[seen:] if "method" in sent]
             seen = len(played.sent)
+            if message.get("method") == APPROVAL_DECIDED:  # it does not come from codex
+                yield message
+                continue
             answer = message if {"id", "method"} & message.keys() else self._answer(message)
             route = self.driver.route(answer)
             if route is not None:

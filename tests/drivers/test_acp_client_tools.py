@@ -104,14 +104,18 @@ def test_a_call_ends_the_turn_and_its_result_goes_on_with_the_same_prompt() -> N
     assert script.reusable
     assert [tool["name"] for tool in one.served] == ["get_weather", "add"]
     assert one.served[0]["inputSchema"] == WEATHER.schema
-    assert one.last("session/new")["mcpServers"] == [
-        {
-            "type": "http",
-            "name": "clinvk",
-            "url": PLACE["url"],
-            "headers": [{"name": "Authorization", "value": "Bearer t"}],
+    # By a settings file, because a server given with the session has a time limit.
+    assert one.last("session/new")["mcpServers"] == []
+    (file,) = one.files
+    assert file.data is not None
+    assert str(file.path.parent.parent) == one.last("session/new")["cwd"]
+    assert json.loads(file.data)["mcpServers"] == {
+        "clinvk": {
+            "httpUrl": PLACE["url"],
+            "headers": {"Authorization": "Bearer t"},
+            "timeout": 2**31 - 1,
         }
-    ]
+    }
     more = asked(QUESTION, CALLING, results(("call_1", "rain")))
     assert script.serves(more)
     request = next(m for m in one.sent if m["method"] == "session/prompt")
@@ -227,7 +231,9 @@ def test_an_agent_that_goes_on_without_the_result_is_not_continued(how: str) -> 
     one.ask(script, asked(QUESTION))
     request = next(m for m in one.sent if m["method"] == "session/prompt")
     withdrawn = {"method": TOOL_WITHDRAWN, "params": {"id": "call_1"}}
-    assert list(script.unsolicited(withdrawn if how == "withdrawn" else ends(request))) == []
+    sent = list(script.unsolicited(withdrawn if how == "withdrawn" else ends(request)))
+    cancelled = [send.message["method"] for send in sent]
+    assert cancelled == (["session/cancel"] if how == "withdrawn" else [])
     assert not script.reusable
 
 
@@ -376,6 +382,13 @@ def test_arguments_are_the_callers_own() -> None:
 def test_schemas_pass_unharmed_or_are_refused() -> None:
     (definition,) = ClientTools((Tool("f", "", {"properties": {}}),)).definitions
     assert definition["inputSchema"] == {"type": "object", "properties": {}}
+    # Of a server with a tool that is not of this form agents take none at all.
+    loose: Json = {"type": ["object", "null"], "properties": {"a": True, "b": False}}
+    (definition,) = ClientTools((Tool("f", "", loose),)).definitions
+    assert definition["inputSchema"] == {
+        "type": "object",
+        "properties": {"a": {}, "b": {"not": {}}},
+    }
     with pytest.raises(BackendRefused, match="'f' must take an object") as caught:
         _ = ClientTools((Tool("f", "", {"type": "string"}),)).definitions
     assert caught.value.param == "tools"

@@ -86,7 +86,7 @@ def test_a_history_is_given_natively_and_settings_are_left_out_then() -> None:
     ],
 )
 def test_how_much_gemini_thinks(asked: dict[str, Any], budget: int) -> None:
-    thinking = {"thinkingBudget": budget, "includeThoughts": budget > 0}
+    thinking = {"thinkingBudget": budget, "includeThoughts": budget > 0, "thinkingLevel": None}
     assert generation(prompt("x", **asked)) == {"thinkingConfig": thinking}
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from clinvkd.drivers.acp import AcpDriver
+from clinvkd.drivers.acp.permissions import permission_outcome, verdict_of
 from clinvkd.drivers.acp.quirks import Quirks, quirks_of, quirks_of_agent
-from clinvkd.drivers.acp.tools import is_granted, permission_outcome, tool_name, tool_output
+from clinvkd.drivers.acp.tools import tool_name, tool_output
 from clinvkd.errors import ConfigError
 from clinvkd.prompt import Permissions
 
@@ -57,6 +58,7 @@ def test_configuration_corrects_single_quirks() -> None:
         guarded="",
         noise=("#",),
         honours=("stop",),
+        servers_need_trust=True,
         name_in_tool_id=True,
         announces_tools=True,
         parses_results=True,
@@ -103,7 +105,7 @@ def test_abilities_depend_on_the_agent() -> None:
     assert (local.history, local.images, "output" in local.honours) == ("native", False, True)
     echo = AcpDriver.abilities_of(backend("python", "-m", "clinvkd.agents.echo"))
     assert echo.honours == {"stop", "output"}
-    assert (echo.client_tools, local.client_tools) == (True, False)
+    assert (echo.client_tools, local.client_tools) == (True, True)
 
 
 def test_gemini_can_be_told_less_with_tools_and_nothing_in_a_workdir() -> None:
@@ -146,6 +148,7 @@ def test_gemini_with_tools_keeps_its_own_and_trusts_only_what_is_trusted() -> No
     files = dict(launch.files)
     assert "exclude" not in files["work/.gemini/settings.json"]
     assert json.loads(files["trusted-folders.json"]) == {"{scratch}": "TRUST_FOLDER"}
+    assert dict(launch.environment)["GEMINI_CLI_TRUST_WORKSPACE"] == ""
     assert "GEMINI_SYSTEM_MD" not in dict(launch.environment)
     trusted = Permissions(tools=True, trusted=True)
     environment = dict(AcpDriver.launch(it, prompt("a", permissions=trusted)).environment)
@@ -257,7 +260,8 @@ def call(kind: str, path: str | None = None) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_permissions_decide(asked: Any, permissions: Permissions, granted: bool) -> None:
-    assert is_granted(asked, permissions, "shell", WORKDIR) is granted
+    verdict = verdict_of(asked, permissions, "shell", WORKDIR)
+    assert verdict == ("allow" if granted else "deny")
 
 
 def test_a_question_without_a_fitting_option_is_cancelled() -> None:

@@ -12,7 +12,7 @@ from clinvkd.errors import (
     BackendRefused,
 )
 from clinvkd.events import Completed, Event, Opened
-from clinvkd.prompt import Image, Message, Sampling, Text, ToolResult, ToolUse
+from clinvkd.prompt import Audio, Image, Message, Prompt, Sampling, Text, ToolResult, ToolUse
 
 from .acp_talk import (
     SCRATCH,
@@ -32,6 +32,7 @@ from .acp_talk import (
 )
 
 HISTORY = (said("user", "hello"), said("assistant", "hi"))
+WAV = Audio("audio/wav", "QUJD")
 
 
 def test_the_session_opened_in_advance_is_used_and_replaced() -> None:
@@ -138,13 +139,34 @@ def test_what_was_given_as_text_is_given_once() -> None:
     assert talk.last("session/prompt")["prompt"] == [{"type": "text", "text": "two"}]
 
 
-def test_images_for_an_agent_that_takes_none_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        (Image("image/png", "QUJD"), "takes no images"),
+        (Audio("audio/wav", "QUJD"), "takes no audio"),
+    ],
+)
+@pytest.mark.parametrize("later", [(), HISTORY[1:]])
+def test_media_for_an_agent_that_takes_none_are_refused(
+    block: Image | Audio, says: str, later: tuple[Message, ...]
+) -> None:
     talk = plain(initialize={"protocolVersion": 1, "agentCapabilities": {"loadSession": True}})
-    asked = prompt("x")
-    picture = Message("user", (Image("image/png", "QUJD"),))
-    with pytest.raises(BackendRefused, match="no images") as caught:
-        talk.ask(talk.driver.open(), type(asked)(backend="it", messages=(picture,)))
+    media = Message("user", (block,))
+    asked = Prompt(backend="it", messages=(media, *later, said("user", "x")))
+    with pytest.raises(BackendRefused, match=says) as caught:
+        talk.ask(talk.driver.open(), asked)
     assert caught.value.param == "messages"
+
+
+def test_recordings_for_an_agent_that_takes_them_stay_what_they_are() -> None:
+    capabilities = {"promptCapabilities": {"audio": True}}
+    talk = plain(initialize={"protocolVersion": 1, "agentCapabilities": capabilities})
+    recording = Message("user", (Text("hear"), Audio("audio/wav", "QUJD")))
+    talk.ask(talk.driver.open(), Prompt(backend="it", messages=(recording,)))
+    assert talk.last("session/prompt")["prompt"] == [
+        {"type": "text", "text": "hear"},
+        {"type": "audio", "mimeType": "audio/wav", "data": "QUJD"},
+    ]
 
 
 def test_an_embedded_agent_gets_system_history_and_options_natively() -> None:
@@ -195,7 +217,7 @@ def repeating(request: Json) -> list[Json]:
 def test_gemini_loads_a_history_from_a_chat_file_and_its_repetition_is_dropped() -> None:
     talk = gemini(session_load=repeating, session_prompt=answering("hi", " again"))
     history = (
-        Message("user", (Text("/hello"), Image("image/png", "QUJD"))),
+        Message("user", (Text("/hello"), Image("image/png", "QUJD"), WAV)),
         Message("assistant", (Text("hi"), ToolUse("t1", "look", {"a": 1}), ToolUse("t3", "b", {}))),
         Message("user", (ToolResult("t1", (Text("cat"), Image("image/png", "QQ=="))),)),
         Message("assistant", ()),
@@ -220,6 +242,7 @@ def test_gemini_loads_a_history_from_a_chat_file_and_its_repetition_is_dropped()
             "content": [
                 {"text": "\u200b/hello"},
                 {"inlineData": {"mimeType": "image/png", "data": "QUJD"}},
+                {"inlineData": {"mimeType": "audio/wav", "data": "QUJD"}},
             ],
         },
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ BACKEND = Backend(
 )
 STREAM_JSON = (
     *("-p", "--input-format", "stream-json", "--output-format", "stream-json"),
-    *("--verbose", "--include-partial-messages"),
+    *("--verbose", "--include-partial-messages", "--no-session-persistence"),
 )
 
 
@@ -30,9 +31,9 @@ def prompt(**options: Any) -> Prompt:
 def flags(prompt: Prompt) -> list[str]:
     """What the command line has beyond what all have."""
     argv = ClaudeDriver.launch(BACKEND, prompt).argv
-    assert argv[:8] == ("claude", *STREAM_JSON)
+    assert argv[: 1 + len(STREAM_JSON)] == ("claude", *STREAM_JSON)
     assert argv[-2:] == ("--debug", "api")
-    return list(argv[8:-2])
+    return list(argv[1 + len(STREAM_JSON) : -2])
 
 
 def test_a_chat_has_no_tools_no_settings_and_leaves_nothing_on_the_disk() -> None:
@@ -41,7 +42,6 @@ def test_a_chat_has_no_tools_no_settings_and_leaves_nothing_on_the_disk() -> Non
         *("--setting-sources", ""),
         "--strict-mcp-config",
         "--disable-slash-commands",
-        "--no-session-persistence",
     ]
 
 
@@ -115,9 +115,11 @@ def test_permissions_of_an_agent(permissions: dict[str, Any], expected: list[str
     assert ClaudeDriver.launch(BACKEND, asked).cwd == Path("/project")
 
 
-def test_an_ephemeral_agent_keeps_no_session() -> None:
-    asked = prompt(ephemeral=True, permissions=Permissions(tools=True))
-    assert flags(asked)[-1] == "--no-session-persistence"
+def test_no_agent_keeps_a_session_of_its_own() -> None:
+    for asked in (prompt(), prompt(permissions=Permissions(tools=True))):
+        assert "--no-session-persistence" in ClaudeDriver.launch(BACKEND, asked).argv
+        ephemeral = replace(asked, ephemeral=True)
+        assert ClaudeDriver.launch(BACKEND, ephemeral) == ClaudeDriver.launch(BACKEND, asked)
 
 
 def test_no_mode_skips_the_permissions() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from clinvkd.drivers.claude.lines import content_of
+from clinvkd.errors import BackendRefused
 from clinvkd.events import Completed, Event, MessagesApiEvent, TextDelta, ThinkingDelta
-from clinvkd.prompt import Message, OutputSchema, Sampling, Text, Thinking
+from clinvkd.prompt import Audio, Message, OutputSchema, Sampling, Text, Thinking
 
 from .claude_lines import (
     asked,
@@ -112,3 +116,9 @@ def test_reasoning_handed_back_names_the_model_of_the_conversation() -> None:
     assert "model" not in third
     assert first["content"][0] == {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
     assert second["content"][0] == {"type": "redacted_thinking", "data": "c2VjcmV0"}
+
+
+def test_a_recording_is_refused() -> None:
+    with pytest.raises(BackendRefused, match="takes no audio") as caught:
+        content_of((Message("user", (Text("hear"), Audio("audio/wav", "QUJD"))),))
+    assert caught.value.param == "messages"

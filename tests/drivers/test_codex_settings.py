@@ -60,6 +60,9 @@ class TestBind:
             ({"approval": "auto", "sandbox": "read-only"}, {}, "on-request", "read-only"),
             ({"approval": "none"}, {}, "never", "read-only"),
             ({"approval": "always"}, {"approval_policy": "never"}, "untrusted", "read-only"),
+            ({"approval": "ask"}, {"approval_policy": "never"}, "untrusted", "workspace-write"),
+            ({"approval": "ask"}, {"sandbox_mode": "read-only"}, "untrusted", "read-only"),
+            ({"approval": "ask", "sandbox": "full"}, {}, "untrusted", "danger-full-access"),
             ({"sandbox": "workspace"}, {}, "on-request", "workspace-write"),
             ({"sandbox": "full"}, {}, "on-request", "danger-full-access"),
             ({"trusted": True}, {"sandbox_mode": "workspace-write"}, None, None),
@@ -78,9 +81,7 @@ class TestBind:
         assert start["params"]["config"]["projects"] == {"/project": {"trust_level": trust}}
 
     def test_agent(self) -> None:
-        prompt = asked(
-            system="Be careful.", permissions=agent(), workdir=Path("/project"), ephemeral=True
-        )
+        prompt = asked(system="Be careful.", permissions=agent(), workdir=Path("/project"))
         (start,) = Talk().bind(prompt).sent
         assert start["params"] == {
             "cwd": "/project",
@@ -90,6 +91,11 @@ class TestBind:
             "sandbox": "read-only",
             "config": {
                 "shell_environment_policy.inherit": "core",
+                "shell_environment_policy.set.GIT_CONFIG_COUNT": "2",
+                "shell_environment_policy.set.GIT_CONFIG_KEY_0": "core.fsmonitor",
+                "shell_environment_policy.set.GIT_CONFIG_VALUE_0": "false",
+                "shell_environment_policy.set.GIT_CONFIG_KEY_1": "safe.bareRepository",
+                "shell_environment_policy.set.GIT_CONFIG_VALUE_1": "explicit",
                 "projects": {"/project": {"trust_level": "untrusted"}},
                 "project_doc_max_bytes": 0,
                 "thread_unload_delay_secs": 0,

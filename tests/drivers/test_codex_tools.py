@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clinvkd.drivers.base import Json, Send
+from clinvkd.drivers.base import Exchange, Json, Send
 from clinvkd.drivers.codex.tools import settled
 from clinvkd.errors import BackendError, BackendRefused
 from clinvkd.events import (
@@ -47,7 +47,7 @@ from .codex_talk import (
     started,
     text,
 )
-from .playing import Played
+from .playing import Played, play
 
 SCHEMA: Json = {
     "type": "object",
@@ -474,6 +474,49 @@ class TestBinding:
             assert settled(prompt) == prompt.new
 
 
+class TestSilence:
+    """codex does not tell that a response broke off after a call before it has the result."""
+
+    def test_it_ends_a_response_with_calls(self) -> None:
+        talk = Talk()
+        turn = talk.script.turn(with_tools())
+        begun_with(talk, turn, raw_call("c"), question(7, "c"))
+        played = talk.resume(turn, None)
+        assert played.finished
+        assert played.events == [Completed("tool_use")]
+
+    def test_a_call_that_comes_after_it_is_told_in_the_next_turn(self) -> None:
+        talk = Talk()
+        turn = talk.script.turn(with_tools())
+        begun_with(talk, turn, raw_call("c"), question(7, "c"))
+        talk.resume(turn, None)
+        for late in (raw_call("d"), question(8, "d"), RESPONSE_ENDED):
+            assert list(talk.script.unsolicited(late)) == []
+        prompt = after(with_tools(), result("c"), calls=(use("c"),))
+        played = talk.play(talk.script.turn(prompt), [])
+        assert played.sent == [{"id": 7, "result": answered("sunny")}]
+        assert requests(played.events) == told(use("d"), '{"city":"Oslo"}')
+        assert played.events[-1] == Completed("tool_use")
+        again = after(prompt, result("d", "wet"), calls=(use("d"),))
+        assert talk.play(talk.script.turn(again), []).sent == [{"id": 8, "result": answered("wet")}]
+
+    def test_it_ends_nothing_that_was_interrupted(self) -> None:
+        talk = Talk()
+        turn = talk.script.turn(with_tools())
+        begun_with(talk, turn, raw_call("c"))
+        list(talk.script.interrupt())
+        assert not talk.resume(turn, None).finished
+        ended = notice("turn/completed", turn={"id": "u", "status": "interrupted"})
+        assert talk.resume(turn, ended).events[-1] == Completed("interrupted")
+
+    def test_without_calls_it_means_nothing(self) -> None:
+        talk = Talk()
+        talk.bind(with_tools())
+        begins = notice("turn/started", turn={"id": "u"})
+        with pytest.raises(AssertionError, match="waits for ever"):
+            play(talk.script.turn(with_tools()), [begins, delta("m", "Hm."), None])
+
+
 class TestDecoding:
     def test_items_of_the_provider_that_are_no_calls_are_skipped(self) -> None:
         driver = started()
@@ -509,6 +552,13 @@ def begun(talk: Talk, prompt: Prompt, incoming: Any) -> Played:
         yield from incoming
 
     return talk.play(talk.script.turn(prompt), messages())
+
+
+def begun_with(talk: Talk, turn: Exchange[None], *incoming: Json) -> None:
+    """Start the thread ``t`` and let `turn` wait after `incoming`."""
+    talk.bind(with_tools())
+    begins = notice("turn/started", turn={"id": "u"})
+    assert not talk.play(turn, [begins, *incoming]).finished
 
 
 def parked() -> Talk:

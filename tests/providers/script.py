@@ -126,6 +126,8 @@ class Reply:
     """The vendor's type or code of that error; empty: an overloaded server."""
     cut_after: Annotated[int, Field(ge=0)] | None = None
     """Pieces after which the connection is dropped."""
+    cut_at: Annotated[int, Field(ge=0)] | None = None
+    """Events of the stream, whatever they carry, after which the connection is dropped."""
     hold_after: Annotated[int, Field(ge=0)] | None = None
     """Pieces after which the stream stands still until `FakeProvider.release()`."""
     stop: StopReason = "end"

@@ -26,9 +26,10 @@ WAIT_LIMIT = 60.0
 
 _BODY_LIMIT = 256 * 1024 * 1024
 _FAILURE_PAUSE = 0.05
-"""Seconds between the last piece and the error of a stream that fails.
+"""Seconds between the last piece and the error of a stream that fails, or its end at `cut_at`.
 
-Google's client sees the error only if it arrives in a read of its own.
+Google's client sees the error only if it arrives in a read of its own, and some clients throw
+away what they have not read yet when a connection is lost.
 """
 
 
@@ -273,6 +274,10 @@ class FakeProvider(ABC):
         await self._play_stream(http, response, answer)
         return response
 
+    def _drop(self, http: web.Request) -> None:
+        if http.transport is not None:
+            http.transport.close()
+
     async def _hold(self) -> None:
         self.held += 1
         self._announce()
@@ -285,7 +290,11 @@ class FakeProvider(ABC):
         self, http: web.Request, response: web.StreamResponse, answer: Answer
     ) -> None:
         reply, sent, passed = answer.reply, 0, False
-        for frame in self.stream(answer):
+        for number, frame in enumerate(self.stream(answer)):
+            if number == reply.cut_at:
+                await asyncio.sleep(_FAILURE_PAUSE)
+                self._drop(http)
+                return
             if frame.piece and sent:
                 await asyncio.sleep(reply.delay)
             if sent == reply.hold_after and not passed:
@@ -296,8 +305,7 @@ class FakeProvider(ABC):
                 await response.write(self.stream_error(answer))
                 return
             if sent == reply.cut_after:
-                if http.transport is not None:
-                    http.transport.close()
+                self._drop(http)
                 return
             await response.write(frame.data)
             sent += frame.piece

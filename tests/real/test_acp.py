@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from clinvkd.errors import (
 from clinvkd.events import Completed, Event, Progress, TextDelta, ThinkingDelta, ToolCall
 from clinvkd.pool import Way
 from clinvkd.prompt import (
+    Audio,
     Image,
     Message,
     OutputSchema,
@@ -47,6 +49,7 @@ PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9aw"
     "AAAABJRU5ErkJggg=="
 )
+WAV = base64.b64encode(b"RIFF\x24\0\0\0WAVEfmt ").decode()
 
 
 def said(on: Stage, number: int = -1) -> list[tuple[str, str]]:
@@ -221,13 +224,14 @@ async def test_a_silent_provider_runs_into_our_own_limit(name: str, tmp_path: Pa
         assert text_of(await on.ask("next")) == DEFAULT_TEXT
 
 
-async def test_gemini_gets_images_and_tool_calls_of_a_history_natively(tmp_path: Path) -> None:
+async def test_gemini_gets_media_and_tool_calls_of_a_history_natively(tmp_path: Path) -> None:
+    recording = Audio("audio/wav", WAV)
     messages = (
-        Message("user", (Text("look"), Image("image/png", PIXEL))),
+        Message("user", (Text("look"), Image("image/png", PIXEL), recording)),
         Message("assistant", (Text("calling"), ToolUse("c1", "get_weather", {"city": "Oslo"}))),
         Message("user", (ToolResult("c1", (Text("sunny"),)),)),
         Message("assistant", (Text("it is sunny"),)),
-        Message("user", (Text("sure?"), Image("image/png", PIXEL))),
+        Message("user", (Text("sure?"), Image("image/png", PIXEL), recording)),
     )
     async with stage("gemini", tmp_path) as on:
         asked = Prompt(backend="gemini", messages=messages, model="gemini-2.5-flash")
@@ -237,10 +241,11 @@ async def test_gemini_gets_images_and_tool_calls_of_a_history_natively(tmp_path:
             "user", "model", "user", "model", "user",
         ]  # fmt: skip
         image = {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
-        assert image in contents[0]["parts"]
+        audio = {"inlineData": {"mimeType": "audio/wav", "data": WAV}}
+        assert contents[0]["parts"][-2:] == [image, audio]
         assert contents[1]["parts"][1]["functionCall"]["args"] == {"city": "Oslo"}
         assert contents[2]["parts"][0]["functionResponse"]["response"] == {"output": "sunny"}
-        assert contents[4]["parts"] == [{"text": "sure?"}, image]
+        assert contents[4]["parts"] == [{"text": "sure?"}, image, audio]
 
 
 async def test_gemini_obeys_sampling_and_output_form(tmp_path: Path) -> None:
@@ -257,12 +262,29 @@ async def test_gemini_obeys_sampling_and_output_form(tmp_path: Path) -> None:
         assert generation["thinkingConfig"]["thinkingBudget"] == 1024
         assert generation["responseMimeType"] == "application/json"
         assert generation["responseJsonSchema"]["properties"] == {"a": {"type": "string"}}
+        # Settings are read only when a session is new; one with a history is loaded.
         await on.ask("x", *HISTORY, sampling=Sampling(temperature=0.5))
         turn = on.provider.turns[-1]
         assert turn.body["generationConfig"].get("temperature") != 0.5
         assert [u.role for u in turn.conversation.utterances] == ["user", "assistant"] * (
             len(HISTORY) // 2
         ) + ["user"]
+
+
+async def test_gemini_asks_for_a_budget_of_reasoning_or_a_level_but_not_both(
+    tmp_path: Path,
+) -> None:
+    async with stage("gemini", tmp_path) as on:
+        for model in ("gemini-2.5-flash", "gemini-3-flash-preview", "fake-1", None):
+            for sampling, budget in (
+                (Sampling(effort="low"), 1024),
+                (Sampling(thinking_tokens=0), 0),
+            ):
+                await on.ask("x", model=model, sampling=sampling)
+                told = on.provider.turns[-1].body["generationConfig"]["thinkingConfig"]
+                assert told["thinkingBudget"] == budget
+                assert told["includeThoughts"] is (budget > 0)
+                assert told.get("thinkingLevel") is None
 
 
 async def test_gemini_goes_on_only_with_the_settings_it_was_opened_with(tmp_path: Path) -> None:

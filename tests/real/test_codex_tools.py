@@ -6,14 +6,14 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clinvkd.errors import BackendRefused, TurnTimeout
+from clinvkd.errors import BackendRefused
 from clinvkd.events import (
     Completed,
     Event,
@@ -38,9 +38,8 @@ from clinvkd.prompt import (
 )
 
 from ..pools import ask, text_of
-from ..providers import DEFAULT_TEXT, ResponsesProvider
+from ..providers import DEFAULT_TEXT
 from ..providers.recording import JsonObject
-from ..providers.server import Answer, Frame
 from .codex_stage import Stage, asked, directed, failure, staged
 from .test_codex import PIXEL
 
@@ -319,7 +318,7 @@ async def test_names_of_codex_own_tools_are_the_callers_in_a_chat(stage: Stage, 
 
 
 async def test_schema_that_codex_does_not_take(stage: Stage) -> None:
-    wrong = replace(WEATHER, schema={"type": "object", "properties": 3})
+    wrong = replace(WEATHER, schema={"type": "object", "properties": {"a": {"const": 2**64}}})
     failed = await failure(stage.pool, asked("hi", tools=(wrong,)))
     assert isinstance(failed.error, BackendRefused)
     assert failed.error.param == "tools"
@@ -344,25 +343,6 @@ async def test_leaving_a_parked_conversation_leaves_the_agent_usable(tmp_path: P
         assert text_of(await stage.ask("hello")) == DEFAULT_TEXT
         assert stage.provider.active == 0
         assert len(stage.pids) == 1
-
-
-class BreaksOffBeforeTheEnd(ResponsesProvider):
-    """Ends the stream of a call without its last event."""
-
-    def stream(self, answer: Answer) -> Iterator[Frame]:
-        return (
-            frame for frame in super().stream(answer) if b"response.completed" not in frame.data
-        )
-
-
-async def test_a_stream_that_breaks_off_after_a_call_is_no_call(tmp_path: Path) -> None:
-    # Codex does not tell it before it has the results; so nobody knows before the budget ends.
-    async with staged(
-        tmp_path, provider_class=BreaksOffBeforeTheEnd, pool={"idle_timeout_secs": 2}
-    ) as stage:
-        prompt = asked(directed(tools=[OSLO]), tools=(WEATHER,))
-        failed = await failure(stage.pool, prompt)
-        assert isinstance(failed.error, TurnTimeout)
 
 
 class TestCatalog:

@@ -19,6 +19,7 @@ from clinvkd.pool.descendants import MARKER
 from tests.api.service import eventually, until
 from tests.daemon import Daemon, daemon
 from tests.providers import FakeProvider
+from tests.providers.script import Script, obey_directives
 from tests.real_agents import AGENTS, prepare, require
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
@@ -69,9 +70,11 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(name: str, folder: Path, **pool: Any) -> AsyncIterator[Served]:
+async def serving(
+    name: str, folder: Path, script: Script = obey_directives, **pool: Any
+) -> AsyncIterator[Served]:
     require(name)
-    async with AGENTS[name]() as provider:
+    async with AGENTS[name](script) as provider:
         agent = prepare(name, provider.url, folder)
         arguments = ["--acp"] if name == "gemini" else []
         section = {

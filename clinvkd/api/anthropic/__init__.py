@@ -13,13 +13,20 @@ from aiohttp import web
 
 from ...errors import ClinvkError
 from ..dialect import Dialect
-from ..endpoint import Endpoint, endpoint
+from ..endpoint import Endpoint, Returns, endpoint
+from .answer_types import ErrorBody
 from .messages import count_tokens, messages
 from .model_list import model, models
 from .wire import error_object, status_of
 
 
-@endpoint("HEAD", "", summary="Whether there is somebody.")
+@endpoint(
+    "HEAD",
+    "",
+    summary="Whether there is somebody.",
+    operation="headAnthropic",
+    returns=(Returns(None, "There is."),),
+)
 async def head(request: web.Request) -> web.StreamResponse:
     """An empty answer."""
     return web.Response()
@@ -33,6 +40,8 @@ class AnthropicDialect(Dialect):
     """Routes and errors of the Anthropic dialect."""
 
     prefix = "/anthropic"
+    title = "Anthropic API"
+    error_body = ErrorBody
     endpoints: ClassVar[tuple[Endpoint, ...]] = (
         *(
             replace(route, path=base + route.path)

@@ -49,22 +49,16 @@ def system_of(system: Content | None, where: str = "system") -> str | None:
     return "\n\n".join(text for text in texts if not text.startswith(_BILLING)) or None
 
 
-def decode(messages: Sequence[WireMessage], before: Sequence[Message] = ()) -> tuple[Message, ...]:
+def decode(messages: Sequence[WireMessage]) -> tuple[Message, ...]:
     """The history.
 
     System entries keep their place as marked text of the user's side, because agents take a
     system prompt only at the beginning.
 
-    Args:
-        before: earlier messages, whose calls may be answered.
-
     Raises:
         InvalidRequest: naming the block.
     """
     history: list[Message] = []
-    calls = {
-        block.id for message in before for block in message.content if isinstance(block, ToolUse)
-    }
     for index, message in enumerate(messages):
         where = f"messages[{index}].content"
         role: Role = "assistant" if message.role == "assistant" else "user"
@@ -72,15 +66,6 @@ def decode(messages: Sequence[WireMessage], before: Sequence[Message] = ()) -> t
             blocks = _reminder(system_of(message.content, where))
         else:
             blocks = _blocks(message.content, where)
-        for block in blocks:
-            if isinstance(block, ToolUse):
-                calls.add(block.id)
-            elif isinstance(block, ToolResult) and block.tool_use_id not in calls:
-                raise InvalidRequest(
-                    f"unexpected tool_use_id {block.tool_use_id[:80]!r}: each tool_result must"
-                    " answer a tool_use of an earlier message",
-                    param=where,
-                )
         if history and history[-1].role == role:
             blocks = _joined(history.pop().content, blocks)
         history.append(Message(role, blocks))

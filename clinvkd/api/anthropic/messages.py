@@ -8,19 +8,23 @@ from aiohttp import web
 from pydantic_core import to_json
 
 from ...engine import AnyTurn, Engine
+from ...errors import NotFound
 from ...intake import Approved
 from ...models import Choice
 from ...prompt import Document, Image, Message, Text, Thinking, ToolResult, ToolUse
 from ...shaping import BYTES_PER_TOKEN
 from ..dialect import IGNORED
-from ..endpoint import ENGINE, body_of, endpoint
+from ..endpoint import CALLER, ENGINE, TURN_ERRORS, Returns, body_of, endpoint
 from ..media import fetch_images
-from ..stream import stream
+from ..stream import EVENT_STREAM, stream
 from . import threads
+from .answer_types import Message as MessageAnswer
+from .answer_types import MessageEvent, TokenCount
 from .content import decode, image_references, system_of
 from .encoder import MessageEncoder
 from .models import CountRequest, MessagesRequest
 from .narration import Narration, Told
+from .results import check_results
 from .wire import NAMES
 
 ESTIMATED = "X-Clinvk-Estimated"
@@ -30,16 +34,29 @@ IMAGE_TOKENS = 1_600
 """What an image counts for in an estimate: about the most the Messages API charges for one."""
 
 
-@endpoint("POST", "/messages", body=MessagesRequest, summary="Create a message.")
+@endpoint(
+    "POST",
+    "/messages",
+    body=MessagesRequest,
+    summary="Create a message.",
+    operation="createMessage",
+    returns=(
+        Returns(MessageAnswer, "The whole message."),
+        Returns(
+            MessageEvent, "With `stream`: one event after the other.", media_types=(EVENT_STREAM,)
+        ),
+    ),
+    raises=TURN_ERRORS,
+)
 async def messages(request: web.Request) -> web.StreamResponse:
     """Answer a conversation, whole or streamed."""
     engine = request.app[ENGINE]
     body = body_of(request, MessagesRequest)
     choice = engine.models.resolve(body.model)
     await fetch_images(image_references(body.messages), engine.settings.media)
-    before = await threads.before(engine, body)
+    before = await threads.before(engine, body, request[CALLER].name)
     asked = body.asked(choice, before.messages, before.system, before.tools)
-    approved = await engine.approve(asked)
+    approved = await engine.approve(asked, request[CALLER])
     headers = _headers(approved, body, choice)
     prompt = approved.prompt
     narration = Narration(
@@ -61,12 +78,21 @@ async def messages(request: web.Request) -> web.StreamResponse:
     )
 
 
-@endpoint("POST", "/messages/count_tokens", body=CountRequest, summary="Count a message's tokens.")
+@endpoint(
+    "POST",
+    "/messages/count_tokens",
+    body=CountRequest,
+    summary="Count a message's tokens.",
+    operation="countMessageTokens",
+    returns=(Returns(TokenCount),),
+    raises=(NotFound,),
+)
 async def count_tokens(request: web.Request) -> web.StreamResponse:
-    """An estimate: no agent counts without a request to its provider."""
+    """An estimate: no agent tells a figure that is known to be true and certain to cost nothing."""
     body = body_of(request, CountRequest)
     request.app[ENGINE].models.resolve(body.model)
     tokens = estimate(system_of(body.system), decode(body.messages))
+    check_results(body.messages)
     tokens += len(to_json(body.tools or "")) // BYTES_PER_TOKEN
     return web.Response(
         body=to_json({"input_tokens": tokens}),

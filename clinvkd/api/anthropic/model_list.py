@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from ...engine import Engine
-from ...errors import InvalidRequest, NotFound
-from ..endpoint import ENGINE, endpoint
+from ...errors import NotFound
+from ..endpoint import ENGINE, Returns, endpoint, query_of
+from .answer_types import Model, ModelList
 
 CREATED = "2025-01-01T00:00:00Z"  # one fixed moment: the list says what can be asked
 
 
-@endpoint("GET", "/models", summary="List the models.")
+class ModelsQuery(BaseModel):
+    """Which models are wanted."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Most models."""
+
+    after_id: str | None = None
+    """Id of the model before the first one wanted."""
+
+    before_id: str | None = None
+    """Id of the model after the last one wanted."""
+
+
+@endpoint(
+    "GET",
+    "/models",
+    query=ModelsQuery,
+    summary="List the models.",
+    operation="listMessageModels",
+    returns=(Returns(ModelList),),
+)
 async def models(request: web.Request) -> web.StreamResponse:
     """A page of those of available backends: ``limit``, ``after_id``, ``before_id``."""
     names = _listed(request.app[ENGINE])
-    query = request.query
-    text = query.get("limit", "20")
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= 1000:
-        raise InvalidRequest("must be an integer from 1 to 1000", param="limit")
-    limit = int(text)
-    if (after := query.get("after_id")) in names:
-        names = names[names.index(after) + 1 :]
-    if (before := query.get("before_id")) in names:
-        names = names[: names.index(before)]
-        page = names[-limit:]  # the nearest ones before it
+    query = query_of(request, ModelsQuery)
+    if query.after_id in names:
+        names = names[names.index(query.after_id) + 1 :]
+    if query.before_id in names:
+        names = names[: names.index(query.before_id)]
+        page = names[-query.limit :]  # the nearest ones before it
     else:
-        page = names[:limit]
+        page = names[: query.limit]
     return _json(
         {
             "data": [_model(name) for name in page],
@@ -41,7 +60,14 @@ async def models(request: web.Request) -> web.StreamResponse:
     )
 
 
-@endpoint("GET", "/models/{model:.+}", summary="Look up one model.")
+@endpoint(
+    "GET",
+    "/models/{model:.+}",
+    summary="Look up one model.",
+    operation="retrieveMessageModel",
+    returns=(Returns(Model),),
+    raises=(NotFound,),
+)
 async def model(request: web.Request) -> web.StreamResponse:
     """One model, whether it is available or not."""
     name = request.match_info["model"]
@@ -58,7 +84,7 @@ def _listed(engine: Engine) -> list[str]:
     ]
 
 
-def _model(name: str) -> dict[str, Any]:
+def _model(name: str) -> Model:
     return {
         "type": "model",
         "id": name,
@@ -68,5 +94,5 @@ def _model(name: str) -> dict[str, Any]:
     }
 
 
-def _json(body: dict[str, Any]) -> web.Response:
+def _json(body: Any) -> web.Response:
     return web.Response(body=to_json(body), content_type="application/json")

@@ -11,7 +11,9 @@ from ...errors import InvalidRequest
 from ...intake import Asked
 from ...models import Choice
 from ...prompt import Message, OutputSchema, Sampling, Tool
+from ..schemas import answer_schema
 from .content import Content, Messages, Wire, decode, system_of
+from .results import check_results
 from .tools import chosen, declared
 
 _UNSUPPORTED = ("container", "mcp_servers", "compaction")
@@ -98,7 +100,8 @@ class MessagesRequest(CountRequest):
             if (self.model_extra or {}).get(name):
                 raise InvalidRequest("this server has nothing of the kind", param=name)
         self._check_thinking()
-        messages = (*before, *decode(self.messages, before))
+        messages = (*before, *decode(self.messages))
+        check_results(self.messages, before)
         if messages[-1:] and messages[-1].role == "assistant":
             raise InvalidRequest(
                 "the last message is the assistant's: no agent takes the beginning of its answer"
@@ -120,14 +123,19 @@ class MessagesRequest(CountRequest):
                 thinking_tokens=self._thinking_tokens(),
                 effort=config.effort,
             ),
-            output=OutputSchema(config.format.schema_) if config.format else None,
+            output=self._output(config.format),
             tools=declared(self.tools) or tools,
             tool_choice=chosen(self.tool_choice),
             chat=True,
             raw_events=True,
-            ephemeral=self.thread is None,
             field="messages",
         )
+
+    @staticmethod
+    def _output(wanted: OutputFormat | None) -> OutputSchema | None:
+        if wanted is None:
+            return None
+        return OutputSchema(answer_schema(wanted.schema_, "output_config.format.schema"))
 
     def unknown(self) -> list[str]:
         """Undeclared fields that were given and have no effect, if a header can name them."""

@@ -17,7 +17,6 @@ from ...engine import AnyTurn, Engine
 from ...errors import InvalidRequest, NotFound, StoreUnavailable
 from ...prompt import Message, Thinking, Tool
 from ...store import StoredResponse, decode_binding, encode_binding
-from ..dialect import CLIENT
 from .content import WireMessage, decode
 from .models import MessagesRequest
 from .narration import Narration
@@ -43,8 +42,11 @@ class Before:
     tools: tuple[Tool, ...] = ()
 
 
-async def before(engine: Engine, body: MessagesRequest) -> Before:
+async def before(engine: Engine, body: MessagesRequest, client: str) -> Before:
     """What comes before the messages of `body`; nothing when it continues no thread.
+
+    Args:
+        client: name of the caller, who must be the one that the thread belongs to.
 
     Raises:
         InvalidRequest: a field does not go with threads.
@@ -60,7 +62,7 @@ async def before(engine: Engine, body: MessagesRequest) -> Before:
         )
     if body.thread.type == "create":
         return Before()
-    if (held := await _held(engine, body.thread.previous_message_id)) is None:
+    if (held := await _held(engine, body.thread.previous_message_id, client)) is None:
         raise NotFound(
             "there is no thread with this message; send the whole conversation",
             param="thread.previous_message_id",
@@ -85,7 +87,7 @@ async def keep(engine: Engine, body: MessagesRequest, narration: Narration, turn
             StoredResponse(
                 id=message["id"],
                 created_at=time.time(),
-                client=CLIENT,
+                client=turn.prompt.client,
                 model=body.model,
                 backend=turn.prompt.backend,
                 status="completed",
@@ -100,11 +102,11 @@ async def keep(engine: Engine, body: MessagesRequest, narration: Narration, turn
         _log.warning("a thread was not kept", reason=error.message)
 
 
-async def _held(engine: Engine, message_id: str | None) -> StoredResponse | None:
+async def _held(engine: Engine, message_id: str | None, client: str) -> StoredResponse | None:
     if not message_id:
         return None
     try:
-        held = await engine.store.responses.get(message_id, CLIENT)
+        held = await engine.store.responses.get(message_id, client)
     except StoreUnavailable as error:
         _log.warning("a thread cannot be read", reason=error.message)
         return None

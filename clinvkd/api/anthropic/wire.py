@@ -11,7 +11,6 @@ from ...events import StopReason, Usage
 
 NAMES: Mapping[str, str] = {
     "effort": "output_config.effort",
-    "output": "output_config.format",
     "thinking_tokens": "thinking",
 }
 """Neutral names of what a backend cannot honour, as this dialect calls them."""
@@ -32,6 +31,8 @@ _KINDS = {
     403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "timeout_error",
+    409: "invalid_request_error",
     413: "request_too_large",
     415: "invalid_request_error",
     429: "rate_limit_error",

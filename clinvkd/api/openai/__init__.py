@@ -8,7 +8,8 @@ from aiohttp import web
 
 from ...errors import ClinvkError
 from ..dialect import Dialect
-from ..endpoint import Endpoint, endpoint
+from ..endpoint import Endpoint, Returns, endpoint
+from .answer_types import ErrorBody
 from .chat import chat_completions
 from .completions import completions
 from .model_list import model, models
@@ -17,13 +18,25 @@ from .responses import background
 from .wire import error_body, status_of
 
 
-@endpoint("HEAD", "", summary="Whether there is somebody.")
+@endpoint(
+    "HEAD",
+    "",
+    summary="Whether there is somebody.",
+    operation="headOpenAI",
+    returns=(Returns(None, "There is."),),
+)
 async def head(request: web.Request) -> web.StreamResponse:
     """An empty answer."""
     return web.Response()
 
 
-@endpoint("OPTIONS", "", summary="What the prefix allows.")
+@endpoint(
+    "OPTIONS",
+    "",
+    summary="What the prefix allows.",
+    operation="optionsOpenAI",
+    returns=(Returns(None, "Header `Allow` holds the methods.", 204),),
+)
 async def options(request: web.Request) -> web.StreamResponse:
     """The methods of the dialect."""
     return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS, POST, DELETE"})
@@ -33,6 +46,8 @@ class OpenAIDialect(Dialect):
     """Routes and errors of the OpenAI dialect."""
 
     prefix = "/openai/v1"
+    title = "OpenAI API"
+    error_body = ErrorBody
     endpoints: ClassVar[tuple[Endpoint, ...]] = (
         models,
         model,

@@ -9,23 +9,37 @@ from ...engine import Engine
 from ...events import Usage
 from ...intake import Approved
 from ..answers import merged, whole_all
-from ..endpoint import ENGINE, body_of, endpoint
+from ..endpoint import CALLER, ENGINE, TURN_ERRORS, Returns, body_of, endpoint
 from ..media import fetch_images
-from ..stream import stream
+from ..stream import EVENT_STREAM, stream
+from .answer_types import ChatChunk, ChatCompletion
 from .chat_encoder import ChatEncoder, choice_of, completion
 from .chat_models import ChatRequest
 from .content import image_references
 from .wire import ignored_header
 
 
-@endpoint("POST", "/chat/completions", body=ChatRequest, summary="Continue a chat.")
+@endpoint(
+    "POST",
+    "/chat/completions",
+    body=ChatRequest,
+    summary="Continue a chat.",
+    operation="createChatCompletion",
+    returns=(
+        Returns(ChatCompletion, "The whole answer."),
+        Returns(
+            ChatChunk, "With `stream`: one chunk after the other.", media_types=(EVENT_STREAM,)
+        ),
+    ),
+    raises=TURN_ERRORS,
+)
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a chat, whole or streamed, once or `n` times."""
     engine = request.app[ENGINE]
     body = body_of(request, ChatRequest)
     choice = engine.models.resolve(body.model)
     await fetch_images(image_references(body.messages), engine.settings.media)
-    approved = await engine.approve(body.asked(choice))
+    approved = await engine.approve(body.asked(choice), request[CALLER])
     headers = ignored_header(approved, body, guessed=choice.guessed, also=body.ignored())
     if body.stream:
         return await _streamed(request, engine, body, approved, headers)

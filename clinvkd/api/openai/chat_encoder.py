@@ -123,9 +123,10 @@ class ChatEncoder(Encoder[tuple[int, list[Event]]]):
                 return b""
 
     def _call(self, index: int, identity: str, function: dict[str, str], **more: str) -> bytes:
-        if self._legacy:
-            return self._chunk(index, {"function_call": function}, None)
-        call = {"index": self._calls[index][identity], **more, "function": function}
+        place = self._calls[index][identity]
+        if self._legacy:  # which has room for one call
+            return b"" if place else self._chunk(index, {"function_call": function}, None)
+        call = {"index": place, **more, "function": function}
         return self._chunk(index, {"tool_calls": [call]}, None)
 
     def _end(self) -> bytes:

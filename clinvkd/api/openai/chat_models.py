@@ -10,7 +10,9 @@ from ...errors import InvalidRequest
 from ...intake import Asked
 from ...models import Choice
 from ...prompt import OutputSchema, Sampling
+from ..schemas import answer_schema
 from .content import Messages, decode
+from .results import check_chat_results
 from .tools import chosen, declared
 
 MOST_CHOICES = 16
@@ -46,17 +48,17 @@ class ResponseFormat(Wire):
         """The neutral form.
 
         Raises:
-            InvalidRequest: ``json_schema`` without a schema.
+            InvalidRequest: ``json_schema`` without a schema, or with one that is none.
         """
         match self.type:
             case "text":
                 return None
             case "json_object":
                 return OutputSchema({"type": "object"})
+        where = "response_format.json_schema.schema"
         if self.json_schema is None or self.json_schema.schema_ is None:
-            where = "response_format.json_schema.schema"
             raise InvalidRequest(f"{where} is required", param=where)
-        return OutputSchema(self.json_schema.schema_, self.json_schema.name)
+        return OutputSchema(answer_schema(self.json_schema.schema_, where), self.json_schema.name)
 
 
 StopText = Annotated[str, Field(max_length=1_000)]
@@ -92,6 +94,7 @@ class ChatRequest(Wire):
     functions: list[dict[str, Any]] | None = None
     function_call: str | dict[str, Any] | None = None
     metadata: Metadata | None = None
+    store: bool | None = None
     user: str | None = None
 
     @property
@@ -108,7 +111,8 @@ class ChatRequest(Wire):
 
     def ignored(self) -> list[str]:
         """Declared fields of this request that have no effect."""
-        return ["metadata"] if self.metadata else []
+        # What is stored can be seen in the native API, but not looked up as a chat completion.
+        return [name for name in ("metadata", "store") if getattr(self, name)]
 
     def asked(self, choice: Choice) -> Asked:
         """The request free of this dialect.
@@ -117,6 +121,7 @@ class ChatRequest(Wire):
             InvalidRequest: naming the field at fault.
         """
         system, messages = decode(self.messages)
+        check_chat_results(self.messages)
         return Asked(
             messages=messages,
             backend=choice.backend,
@@ -133,10 +138,12 @@ class ChatRequest(Wire):
             output=self.response_format.output() if self.response_format else None,
             tools=declared(self.tools, self.functions),
             tool_choice=chosen(
-                self.tool_choice, legacy=self.function_call, parallel=self.parallel_tool_calls
+                self.tool_choice,
+                legacy=self.function_call,
+                parallel=False if self.legacy else self.parallel_tool_calls,
             ),
             chat=True,
-            ephemeral=True,
+            ephemeral=self.store is False,
             field="messages",
         )
 

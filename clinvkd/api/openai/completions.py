@@ -16,8 +16,9 @@ from ...models import Choice
 from ...prompt import Message, Sampling, Text
 from ..answers import merged, whole_all
 from ..dialect import Encoder, any_substance
-from ..endpoint import ENGINE, body_of, endpoint
+from ..endpoint import CALLER, ENGINE, TURN_ERRORS, Returns, body_of, endpoint
 from ..stream import EVENT_STREAM, stream
+from .answer_types import TextCompletion
 from .chat_encoder import DONE, FINISH
 from .chat_models import MOST_CHOICES, Seed, Stop, StreamOptions, Tokens, Wire, stop_of
 from .wire import chat_usage, error_body, ignored_header, new_id
@@ -80,19 +81,32 @@ class CompletionRequest(Wire):
                 stop=stop_of(self.stop),
             ),
             chat=True,
-            ephemeral=True,
             field="prompt",
         )
 
 
-@endpoint("POST", "/completions", body=CompletionRequest, summary="Continue a text (legacy).")
+@endpoint(
+    "POST",
+    "/completions",
+    body=CompletionRequest,
+    summary="Continue a text (legacy).",
+    operation="createCompletion",
+    returns=(
+        Returns(TextCompletion, "The whole answer."),
+        Returns(
+            TextCompletion, "With `stream`: one piece after the other.", media_types=(EVENT_STREAM,)
+        ),
+    ),
+    raises=TURN_ERRORS,
+)
 async def completions(request: web.Request) -> web.StreamResponse:
     """Continue each prompt `n` times, whole or streamed."""
     engine = request.app[ENGINE]
     body = body_of(request, CompletionRequest)
     choice = engine.models.resolve(body.model)
     texts = body.prompts()
-    approved = [await engine.approve(body.asked(text, choice)) for text in texts]
+    caller = request[CALLER]
+    approved = [await engine.approve(body.asked(text, choice), caller) for text in texts]
     headers = ignored_header(approved[0], body, guessed=choice.guessed)
     count = body.n or 1
     prompts = [each.prompt for each in approved for _ in range(count)]

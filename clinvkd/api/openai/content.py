@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from ...errors import InvalidRequest
-from ...prompt import Block, Image, Message, Role, Text, ToolResult, ToolUse
+from ...prompt import Block, Document, Image, Message, Role, Text, ToolResult, ToolUse
+from ..audio import audio_of
 from ..documents import file_of
 from ..images import check_image
 from ..media import Reference
@@ -37,6 +38,13 @@ class File(_Wire):
     filename: str | None = None
 
 
+class InputAudio(_Wire):
+    """A recording in the request itself."""
+
+    data: str | None = None
+    format: str | None = None
+
+
 class Part(_Wire):
     """A part of a message; which members it has depends on its type."""
 
@@ -44,6 +52,7 @@ class Part(_Wire):
     text: str | None = None
     refusal: str | None = None
     image_url: ImageUrl | None = None
+    input_audio: InputAudio | None = None
     file: File | None = None
 
 
@@ -130,15 +139,32 @@ def _decode(message: ChatMessage, where: str, calls: _Calls) -> tuple[Role, tupl
 
 
 def _result(message: ChatMessage, where: str, calls: _Calls) -> ToolResult:
-    identity = message.tool_call_id
+    identity = message.tool_call_id or ""
     if message.role == "function":
-        identity = calls.by_name.get(message.name or "")
-    if identity is None or identity not in calls.ids:
-        raise InvalidRequest(
-            f"{where} answers no call of an earlier assistant message", param=where
-        )
-    content = tuple(b for b in _parts(message, where) if isinstance(b, Text | Image))
-    return ToolResult(identity, content)
+        identity = calls.by_name.get(message.name or "", "")
+        if not identity:
+            raise InvalidRequest(
+                f"{where} answers no call of an earlier assistant message", param=where
+            )
+    return ToolResult(identity, result_content(_parts(message, where), where))
+
+
+def result_content(blocks: Iterable[Block], where: str) -> tuple[Text | Image, ...]:
+    """The content of a tool's result; of documents only texts can stand there.
+
+    Raises:
+        InvalidRequest: there is something else, naming the field `where`.
+    """
+    content: list[Text | Image] = []
+    for block in blocks:
+        match block:
+            case Text() | Image():
+                content.append(block)
+            case Document("text/plain", text):
+                content.append(Text(text))
+            case _:
+                raise InvalidRequest(f"{where}: a result holds texts and images", param=where)
+    return tuple(content)
 
 
 def _parts(message: ChatMessage, where: str) -> tuple[Block, ...]:
@@ -159,12 +185,12 @@ def _part(part: Part, where: str) -> Block:
             return Text(text)
         case Part(type="image_url", image_url=ImageUrl(url=url)):
             return image_of(url, f"{where}.image_url.url")
+        case Part(type="input_audio", input_audio=InputAudio(data=data, format=name)):
+            return audio_of(data, name, f"{where}.input_audio")
         case Part(type="file", file=File(file_data=data, filename=name)):
             return file_of(data, name, f"{where}.file.file_data")
-        case Part(type="text" | "refusal" | "image_url" | "file" as kind):
+        case Part(type="text" | "refusal" | "image_url" | "input_audio" | "file" as kind):
             raise InvalidRequest(f"{where}.{kind} is required", param=where)
-        case Part(type="input_audio" as kind):
-            raise InvalidRequest(f"{where}: no backend takes parts of type {kind!r}", param=where)
         case Part(type=kind):
             raise InvalidRequest(f"{where}.type {kind[:40]!r} is unknown", param=where)
 

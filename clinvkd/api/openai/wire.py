@@ -18,6 +18,7 @@ from ...errors import (
     NotFound,
     RateLimited,
     TurnTimeout,
+    Unauthorized,
 )
 from ...events import Usage
 from ...intake import Approved
@@ -25,7 +26,6 @@ from ..dialect import IGNORED
 
 NAMES: Mapping[str, str] = {
     "effort": "reasoning_effort",
-    "output": "response_format",
     "max_tokens": "max_completion_tokens",
 }
 """Neutral names of what a backend cannot honour, as this dialect calls them."""
@@ -33,7 +33,6 @@ NAMES: Mapping[str, str] = {
 
 RESPONSE_NAMES: Mapping[str, str] = {
     "effort": "reasoning.effort",
-    "output": "text.format",
     "max_tokens": "max_output_tokens",
 }
 """The same, as the Responses API calls them."""
@@ -129,13 +128,14 @@ def _kind(error: ClinvkError) -> tuple[str, str | None]:
             return "invalid_request_error", "model_not_found"
         case BackendRefused(param="prompt"):
             return "invalid_request_error", "context_length_exceeded"
+        case Unauthorized():
+            return "invalid_request_error", "invalid_api_key"
         case RateLimited():
             return "rate_limit_error", "rate_limit_exceeded"
         case BackendUnavailable() | BackendError() | TurnTimeout():
             return "server_error", error.code
         case ClinvkError(status=status) if status < 500:
-            kinds = {401: "authentication_error", 403: "permission_error"}
-            code = None if error.code == "invalid_request" else error.code
-            return kinds.get(status, "invalid_request_error"), code
+            kind = "permission_error" if status == 403 else "invalid_request_error"
+            return kind, None if error.code == "invalid_request" else error.code
         case _:
             return "server_error", error.code

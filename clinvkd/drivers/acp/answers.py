@@ -154,6 +154,8 @@ def _refused_field(error: RpcError) -> str | None:
             return "prompt"
         case {"type": "unusable_schema"}:
             return "output"
+        case {"type": "unusable_tool"}:
+            return "tools"
         case _:
             return None
 

@@ -80,12 +80,12 @@ def mode_setting(offered: Json, mode: str) -> Setting | None:
 def mode_of(quirks: Quirks, permissions: Permissions) -> str:
     """The mode of a conversation; "" leaves the agent's own.
 
-    Within a sandbox it is the one in which the agent asks for everything, since what a sandbox
-    forbids we can only refuse.
+    Within a sandbox, and when the caller is to be asked, it is the one in which the agent asks for
+    everything, since what a sandbox forbids we can only refuse.
     """
     if not permissions.tools:
         return quirks.chat_mode
-    asking = permissions.sandbox in ("read-only", "workspace")
+    asking = permissions.sandbox in ("read-only", "workspace") or permissions.asks
     return quirks.modes.get("always" if asking else permissions.approval, "")
 
 

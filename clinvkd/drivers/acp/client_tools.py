@@ -42,6 +42,9 @@ _SHOWN: Final = (
 _GEMINI_PARAMETER: Final = "wait_for_previous"
 """An optional flag gemini adds to every schema; what the model gives for it is passed on."""
 
+CALL_TIMEOUT_MSEC: Final = 2**31 - 1
+"""The longest wait for a result that a timer of JavaScript can be set to: 24 days."""
+
 GO_ON: Final = "Go on with the results of the tools."
 """New message of a conversation that is opened again for the results of calls alone."""
 
@@ -272,13 +275,25 @@ def after_results(
 
 
 def _schema(tool: Tool) -> Json:
-    """The schema of the arguments; MCP wants the word ``object`` in it."""
-    if tool.schema.get("type", "object") != "object":
+    """The schema of the arguments as MCP has it.
+
+    The word ``object`` stands in it, and each property has an object for its schema. Of a server
+    that has a tool without these agents take no tool at all, and say nothing of it. All else
+    reaches the model as it is, whatever its size (gemini 0.61.0 writes ``["string", "null"]`` as
+    a nullable string).
+    """
+    named = tool.schema.get("type", "object")
+    if "object" not in ([named] if isinstance(named, str) else named):
         raise BackendRefused(
-            f"the tool {tool.name!r} must take an object, not {tool.schema['type']!r}",
-            param="tools",
+            f"the tool {tool.name!r} must take an object, not {named!r}", param="tools"
         )
-    return tool.schema if "type" in tool.schema else {"type": "object", **tool.schema}
+    schema = {**tool.schema, "type": "object"}
+    if "properties" in schema:
+        schema["properties"] = {
+            name: {True: {}, False: {"not": {}}}[value] if isinstance(value, bool) else value
+            for name, value in schema["properties"].items()
+        }
+    return schema
 
 
 def _result(given: ToolResult, parses: bool) -> Json:

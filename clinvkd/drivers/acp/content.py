@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pydantic_core import to_json
 
-from ...prompt import Block, Image, Message, OutputSchema, Text, ToolResult, ToolUse
+from ...prompt import Audio, Block, Image, Message, OutputSchema, Text, ToolResult, ToolUse
 from ..base import Json
 
 _GUARD = "\u200b"
@@ -61,7 +61,7 @@ def form_block(output: OutputSchema) -> Json:
 def flattened(system: str | None, history: Sequence[Message], new: list[Json]) -> list[Json]:
     """A conversation as one prompt, for agents that cannot be given roles.
 
-    Images stay images, at the place where they were said.
+    Images and recordings stay what they are, at the place where they were said.
     """
     blocks: list[Json] = []
     if system:
@@ -84,6 +84,8 @@ def _blocks(part: Block) -> Iterator[Json]:
             yield text_block(text)
         case Image(media_type, data):
             yield {"type": "image", "mimeType": media_type, "data": data}
+        case Audio(media_type, data):
+            yield {"type": "audio", "mimeType": media_type, "data": data}
         case ToolUse(identifier, name, arguments):
             yield text_block(
                 f"\n<tool_call id={identifier!r} name={name!r}>"

@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from ... import __version__
 from ...config import Backend
 from ...errors import BackendRefused, BackendUnavailable
-from ...prompt import Image, Prompt
+from ...prompt import Audio, Image, Prompt
 from ..base import Abilities, Driver, Exchange, Json, Launch, Send
 from ..jsonrpc import METHOD_NOT_FOUND, Peer, RpcError, plain_call, result_of
 from . import gemini
@@ -37,6 +37,9 @@ _FLATTENED: Final = Abilities(
     ignores=frozenset({"max_tokens", "max_turns"}),
 )
 
+
+_MEDIA: Final = ((Image, "image", "images"), (Audio, "audio", "audio"))
+"""Blocks that an agent may not take, the capability that says so, and their name for people."""
 
 _TRUSTS: Final = (
     "clinvk knows no switch by which this agent leaves a workdir's own configuration alone:"
@@ -145,14 +148,15 @@ class AcpDriver(Driver):
         """What the agent's handshake says against a prompt.
 
         Raises:
-            BackendRefused: it takes no images, or no tools of the caller's, or not in a workdir.
+            BackendRefused: it takes no images, no audio, or no tools of the caller's, or not in
+                such a workdir.
         """
-        match self.capabilities:
-            case {"promptCapabilities": {"image": True}}:
-                pass
-            case _ if any(isinstance(part, Image) for said in prompt.new for part in said.content):
+        taken = self.capabilities.get("promptCapabilities") or {}
+        given = {type(part) for said in prompt.messages for part in said.content}
+        for kind, capability, name in _MEDIA:
+            if kind in given and taken.get(capability) is not True:
                 raise BackendRefused(
-                    f"backend {self.backend.name!r} takes no images", param="messages"
+                    f"backend {self.backend.name!r} takes no {name}", param="messages"
                 )
         if self.quirks.client_tools != "mcp" or not offers_tools(prompt):
             return
@@ -165,6 +169,14 @@ class AcpDriver(Driver):
                     " takes no MCP server over HTTP",
                     param="tools",
                 )
+        rights = prompt.permissions
+        distrusted = prompt.workdir is not None and rights.tools and not rights.trusted
+        if self.quirks.servers_need_trust and distrusted:
+            raise BackendRefused(
+                f"backend {self.backend.name!r} cannot call tools of the caller in a workdir that"
+                " is not trusted (server.workdir_trust)",
+                param="tools",
+            )
         if self.quirks.shares_servers and prompt.workdir is not None:
             raise BackendRefused(
                 f"backend {self.backend.name!r} cannot call tools of the caller in a workdir: its"
@@ -239,7 +251,7 @@ class AcpDriver(Driver):
                 result: Json = {
                     "protocolVersion": PROTOCOL_VERSION,
                     "agentCapabilities": {
-                        "promptCapabilities": {"image": True},
+                        "promptCapabilities": {"image": True, "audio": True},
                         "mcpCapabilities": {"http": True},
                     },
                 }
@@ -263,6 +275,7 @@ def _abilities(backend: Backend, prompt: Prompt | None) -> Abilities:
     abilities = replace(
         _FLATTENED,
         images=quirks.images,
+        audio=quirks.audio,
         client_tools=quirks.client_tools != "none",
         tool_choice=frozenset(quirks.tool_choice),
     )

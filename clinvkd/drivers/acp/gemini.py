@@ -23,9 +23,10 @@ from pydantic_core import to_json
 
 from ...config import Backend
 from ...errors import BackendRefused
-from ...prompt import Block, Image, Message, OptionValue, Prompt, Text, ToolResult, ToolUse
+from ...prompt import Audio, Block, Image, Message, OptionValue, Prompt, Text, ToolResult, ToolUse
 from ..base import Abilities, Json, Launch, Option
-from .client_tools import SERVER, alias
+from ..untrusted import GIT_ENVIRONMENT
+from .client_tools import CALL_TIMEOUT_MSEC, SERVER, alias
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "thinking_budget": Option(kind="integer", help="most tokens of reasoning"),
@@ -85,6 +86,18 @@ for entry in "$theirs"/* "$theirs"/.env; do
     *) if [ -e "$entry" ]; then ln -s "$entry" "$ours/"; fi ;;
   esac
 done
+# Else it looks for this file in the directories above, where others may write.
+mkdir -p "${1%/*}/.gemini"
+if [ -e "$theirs/.env" ]; then
+  ln -s "$theirs/.env" "${1%/*}/.gemini/"
+else
+  : >"${1%/*}/.gemini/.env"
+fi
+# Whoever switched the question for trust off did not mean directories that callers name.
+if [ -n "$GEMINI_CLI_TRUSTED_FOLDERS_PATH" ] && [ -e "$theirs/settings.json" ]; then
+  rm "$ours/settings.json"
+  sed 's/"folderTrust"/"folderTrustAtTheTerminal"/g' "$theirs/settings.json" >"$ours/settings.json"
+fi
 export GEMINI_CLI_HOME="$1"
 shift
 exec "$@"
@@ -117,6 +130,9 @@ def launch(backend: Backend, prompt: Prompt) -> Launch:
     if chat or prompt.permissions.trusted:
         environment["GEMINI_CLI_TRUST_WORKSPACE"] = "true"
     else:
+        # Whoever uses gemini in scripts has it set.
+        environment["GEMINI_CLI_TRUST_WORKSPACE"] = ""
+        environment |= GIT_ENVIRONMENT
         environment["GEMINI_CLI_TRUSTED_FOLDERS_PATH"] = "{scratch}/trusted-folders.json"
         files["trusted-folders.json"] = _json({"{scratch}": "TRUST_FOLDER"})
     if chat or prompt.system is not None:
@@ -177,7 +193,12 @@ def generation(prompt: Prompt) -> Json:
         asked["responseMimeType"] = "application/json"
         asked["responseJsonSchema"] = prompt.output.schema
     if (budget := _thinking_budget(prompt)) is not None:
-        asked["thinkingConfig"] = {"thinkingBudget": budget, "includeThoughts": budget != 0}
+        asked["thinkingConfig"] = {
+            "thinkingBudget": budget,
+            "includeThoughts": budget != 0,
+            # gemini asks newer models for a level, and their provider takes only one of the two.
+            "thinkingLevel": None,
+        }
     return {name: value for name, value in asked.items() if value is not None}
 
 
@@ -213,14 +234,31 @@ def _thinking_budget(prompt: Prompt) -> OptionValue | None:
     return _BUDGETS[sampling.effort]
 
 
-def generation_settings(prompt: Prompt) -> bytes:
-    """Settings file of a private folder in which a conversation with such wishes is opened."""
+def conversation_settings(prompt: Prompt, servers: Sequence[Json]) -> bytes:
+    """Settings file of the private folder of a conversation: its generation and MCP servers.
+
+    Only a server in a settings file can have a time limit for its calls; one that is given with
+    a session gets gemini's own, 10 minutes.
+
+    Args:
+        servers: as ``session/new`` would take them.
+    """
     override = {
         "match": {"overrideScope": "core"},
         "modelConfig": {"generateContentConfig": generation(prompt)},
     }
+    described = {
+        server["name"]: {
+            "httpUrl": server["url"],
+            "headers": {header["name"]: header["value"] for header in server["headers"]},
+            "timeout": CALL_TIMEOUT_MSEC,
+        }
+        for server in servers
+    }
     base = _QUIET if prompt.permissions.tools else _CHAT
-    return to_json({**base, "modelConfigs": {"customOverrides": [override]}})
+    return to_json(
+        {**base, "modelConfigs": {"customOverrides": [override]}, "mcpServers": described}
+    )
 
 
 def project_marker(scratch: Path, workdir: Path) -> tuple[Path, bytes]:
@@ -321,7 +359,7 @@ def _parts(block: Block) -> Iterator[Json]:
         case Text(text) if text:
             # gemini leaves out messages that begin like one of its commands.
             yield {"text": "\u200b" + text if text.lstrip()[:1] in ("/", "?", "<") else text}
-        case Image(media_type, data):
+        case Image(media_type, data) | Audio(media_type, data):
             yield {"inlineData": {"mimeType": media_type, "data": data}}
         case ToolResult(_, content):
             for part in content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic_core import from_json, to_json
@@ -10,8 +11,9 @@ from ...config import Backend
 from ...errors import ConfigError
 from ...prompt import Prompt
 from ..base import Json, Launch
+from ..untrusted import GIT_ENVIRONMENT
 from . import gemini as gemini
-from .client_tools import SERVER
+from .client_tools import CALL_TIMEOUT_MSEC, SERVER
 from .quirks import Quirks
 
 RETRY_NOTICE: Final = "_clinvk/retry"
@@ -78,6 +80,12 @@ def launch_of(backend: Backend, quirks: Quirks, prompt: Prompt) -> Launch:
             return Launch(argv=(*backend.command, *backend.extra_flags))
 
 
+def _git(prompt: Prompt) -> Mapping[str, str]:
+    """Variables for the git of an agent that works in a directory nobody trusts."""
+    untrusted = prompt.permissions.tools and not prompt.permissions.trusted
+    return GIT_ENVIRONMENT if untrusted else {}
+
+
 def _opencode(backend: Backend, prompt: Prompt) -> Launch:
     """Its configuration comes inline, over the files'; its conversations go to a private file.
 
@@ -89,6 +97,10 @@ def _opencode(backend: Backend, prompt: Prompt) -> Launch:
     config["autoupdate"] = False
     config["share"] = "disabled"
     config["plugin"] = [*config.get("plugin", ()), "file://{scratch}/opencode-retries.js"]
+    # What is configured under the name of our server holds for it, though the session brings it;
+    # without it a call fails after a minute.
+    ours = {"type": "remote", "url": "http://127.0.0.1", "enabled": False}
+    config["mcp"] = {**config.get("mcp", {}), SERVER: {**ours, "timeout": CALL_TIMEOUT_MSEC}}
     environment = {"OPENCODE_DB": "{scratch}/opencode.db"}
     if not permissions.tools:
         config["tools"] = {"*": False, _OPENCODE_CALLERS: True}
@@ -109,6 +121,7 @@ def _opencode(backend: Backend, prompt: Prompt) -> Launch:
                 **agents,
                 "build": {**agents.get("build", {}), "prompt": prompt.system},
             }
+    environment |= _git(prompt)
     if not permissions.trusted:
         environment["OPENCODE_DISABLE_PROJECT_CONFIG"] = "1"
     environment[_OPENCODE_CONFIG] = to_json(config).decode()
@@ -148,6 +161,7 @@ def _qwen(backend: Backend, prompt: Prompt) -> Launch:
         "QWEN_CODE_LEGACY_MCP_BLOCKING": "1",
         "QWEN_RUNTIME_DIR": "{scratch}/qwen",
         "QWEN_CODE_SYSTEM_SETTINGS_PATH": "{scratch}/qwen-settings.json",
+        **_git(prompt),
     }
     settings: Json = {"tools": {"toolSearch": {"enabled": False}}}
     files: dict[str, str] = {}

@@ -12,15 +12,9 @@ from ..base import Json
 from ..paragraphs import Paragraphs
 from .answers import normalised
 from .client_tools import ClientTools
+from .permissions import Verdict, verdict_of
 from .quirks import Quirks
-from .tools import (
-    RunningTool,
-    is_granted,
-    permission_outcome,
-    tool_input,
-    tool_name,
-    tool_output,
-)
+from .tools import RunningTool, tool_input, tool_name, tool_output
 
 
 class Repetition:
@@ -115,8 +109,8 @@ class Listener:
             case {"sessionUpdate": "usage_update", "cost": {"amount": amount, "currency": "USD"}}:
                 self.cost_usd = float(amount)
 
-    def permit(self, question: Json) -> tuple[Json, list[Event]]:
-        """Answer a permission request; the answer's ``result``, and what to tell the caller.
+    def permit(self, question: Json) -> tuple[Verdict, str, list[Event]]:
+        """What to answer to a permission request, the tool's name, and what to tell the caller.
 
         Args:
             question: ``params`` of the request.
@@ -124,18 +118,18 @@ class Listener:
         self.active = True
         call: Json = question.get("toolCall") or {}
         if self._client.announced(call):
-            return permission_outcome(question, True), []
+            return "allow", "", []
         identifier = str(call.get("toolCallId") or "")
         tool = self._known(identifier, call)
-        granted = is_granted(call, self._permissions, tool.name, self._workdir)
+        verdict = verdict_of(call, self._permissions, tool.name, self._workdir)
         events: list[Event] = []
         if not tool.told:
             tool.told = True
             tool.input = tool_input({**call, "status": "asked"}, tool.name)
             events.append(ToolCall(identifier, tool.name, tool.input))
-        if not granted:
+        if verdict == "deny":
             events.append(Progress("refused", tool.name))
-        return permission_outcome(question, granted), events
+        return verdict, tool.name, events
 
     def _chunk(self, text: str, update: Json) -> Iterator[Event]:
         if text and not text.startswith(self._quirks.noise):

@@ -41,10 +41,12 @@ class Quirks:
         noise: beginnings of answer chunks that are no answer.
         name_in_tool_id: a tool call's id is its tool's name, ``__`` and a number.
         images: prompts may hold images.
+        audio: prompts may hold recordings.
         client_tools: how the caller's tools get in: by our MCP server, if the agent takes servers
             over HTTP; by the ``_meta.clinvk`` extension; or not at all.
         announces_tools: each call through MCP is told by a ``tool_call`` update too, and before.
         parses_results: the first text of a result that is JSON must be an object.
+        servers_need_trust: it connects to MCP servers in trusted folders only.
         shares_servers: MCP servers belong to a folder, not to a session: whoever works in the same
             folder could call the tools of another.
         tool_choice: what of `Abilities.tool_choice` holds.
@@ -63,10 +65,12 @@ class Quirks:
     noise: tuple[str, ...] = ()
     name_in_tool_id: bool = False
     images: bool = True
+    audio: bool = True
     client_tools: CallerTools = "mcp"
     announces_tools: bool = False
     parses_results: bool = False
     shares_servers: bool = False
+    servers_need_trust: bool = False
     tool_choice: tuple[str, ...] = ("none",)
     honours: tuple[str, ...] = ()
     login: str = ""
@@ -74,6 +78,7 @@ class Quirks:
 
 _GEMINI = Quirks(
     launcher="gemini",
+    servers_need_trust=True,
     history="gemini-chat",
     # Ten at once contend for a lock file with growing pauses: 52 s; one by one 0.05 s each.
     parallel_opening=1,
@@ -93,6 +98,7 @@ _GEMINI = Quirks(
 _OPENCODE = Quirks(
     launcher="opencode",
     chat_mode="build",
+    audio=False,
     announces_tools=True,
     shares_servers=True,
     login="run `opencode auth login`",
@@ -101,13 +107,15 @@ _QWEN = Quirks(
     launcher="qwen",
     chat_mode="default",
     modes={"default": "default", "auto": "auto-edit", "none": "yolo", "always": "default"},
+    # It says that it takes audio, and without a voice model of its own gives a note instead.
+    audio=False,
     announces_tools=True,
     tool_choice=("none", "parallel"),
     login="run `qwen` once and log in, or set OPENAI_API_KEY",
 )
 _EXTENSION = ("temperature", "top_p", "top_k", "seed", "stop", "output")
 _TOOL_CHOICE = ("none", "required", "named", "parallel")
-_EMBEDDED = Quirks(history="extension", spare_session=False, guarded="")
+_EMBEDDED = Quirks(history="extension", spare_session=False, guarded="", audio=False)
 
 RECORDS: Final[Mapping[str, Quirks]] = {
     "gemini": _GEMINI,
@@ -123,7 +131,11 @@ RECORDS: Final[Mapping[str, Quirks]] = {
         honours=("stop", "output"),
     ),
     "clinvkd.agents.local": replace(
-        _EMBEDDED, images=False, client_tools="none", honours=_EXTENSION
+        _EMBEDDED,
+        images=False,
+        client_tools="extension",
+        tool_choice=_TOOL_CHOICE,
+        honours=_EXTENSION,
     ),
 }
 """Records by the name of the program, of its package, of its module, or of its ``agentInfo``."""
@@ -220,9 +232,11 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "noise": (_is_texts, "a list of texts"),
     "name_in_tool_id": _FLAG,
     "images": _FLAG,
+    "audio": _FLAG,
     "client_tools": _one_of("mcp", "extension", "none"),
     "announces_tools": _FLAG,
     "parses_results": _FLAG,
+    "servers_need_trust": _FLAG,
     "shares_servers": _FLAG,
     "tool_choice": _any_of(*_TOOL_CHOICE),
     "honours": _any_of(*_EXTENSION),

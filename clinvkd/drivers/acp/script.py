@@ -12,6 +12,7 @@ from ...errors import BackendError, ClinvkError
 from ...events import Completed, Opened, Progress, Usage
 from ...prompt import Message, Prompt, ToolResult
 from ..base import (
+    APPROVAL_DECIDED,
     RECEIVE,
     TOOL_CALLED,
     TOOL_WITHDRAWN,
@@ -33,6 +34,7 @@ from .extension import calls_of, prompt_members, session_members
 from .launch import RETRY_NOTICE
 from .listening import Listener, Repetition
 from .openings import Opening
+from .questions import Questions
 
 if TYPE_CHECKING:
     from .driver import AcpDriver
@@ -64,6 +66,7 @@ class AcpScript(Script):
         self._tools = ClientTools()
         self._servers: list[Json] = []
         self._early: list[Json] = []
+        self._questions = Questions(driver.peer)
         self._folder: Path | None = None
         self.opening_number = 0
 
@@ -117,16 +120,16 @@ class AcpScript(Script):
         self.reusable = False
         if self._listener is not None:
             yield self._driver.peer.notify("session/cancel", {"sessionId": self._session})
+            yield from self._questions.cancel()
 
     def close(self) -> Iterable[Send]:
         """Close the session where the agent can, else only stop listening to it."""
-        driver = self._driver
-        session = self._session
+        driver, session = self._driver, self._session
         driver.release(self, session)
         if session is None:
             return
-        if self._listener is not None and not self._cancelled:
-            yield driver.peer.notify("session/cancel", {"sessionId": session})
+        if not self._cancelled:
+            yield from self.interrupt()
         match driver.capabilities:
             case {"sessionCapabilities": {"close": dict()}}:
                 _, send = driver.peer.request(None, "session/close", {"sessionId": session})
@@ -135,27 +138,24 @@ class AcpScript(Script):
     def unsolicited(self, message: Json) -> Iterable[Send]:
         """Keep what an agent tells that waits for results; refuse what others ask.
 
-        One that goes on without the results is not continued.
+        One that goes on without the results is stopped, and not continued.
         """
-        driver = self._driver
+        driver, listener = self._driver, self._listener
         match message:
             case {"method": method, "params": dict(params)} if method == TOOL_WITHDRAWN:
                 if self._tools.withdrawn(params):
-                    self.reusable = False
+                    yield from self.interrupt()
             case {"method": method, "params": dict(params)} if method == TOOL_CALLED:
                 self._tools.called(params)
-            case {"method": "session/update"} if self._listener is not None:
+            case {"method": "session/update"} if listener is not None:
                 self._early.append(message)
-            case {"method": "session/request_permission", "params": dict(question)} if (
-                self._listener is not None
-            ):
-                result, _ = self._listener.permit(question)
-                yield driver.peer.answer(message, result)
+            case {"method": "session/request_permission", "id": _} if listener is not None:
+                yield from self._questions.between_turns(listener, message, self._early)
             case {"id": _, "method": _}:
                 yield driver.refused(message)
             case {"id": int(number)} if number in driver.openings:
                 yield from driver.opened_in_vain(message)
-            case {"id": int(number)} if number == self._number and self._listener is not None:
+            case {"id": int(number)} if number == self._number and listener is not None:
                 self._listener = None
                 self.reusable = False
 
@@ -205,11 +205,11 @@ class AcpScript(Script):
             yield WriteFile(*gemini.project_marker(scratch, prompt.workdir))
             if prompt.options:
                 yield Progress("ignored", ", ".join(name for name, _ in prompt.options))
-        elif generation and not history:
+        elif (generation or self._servers) and not history:
             folder = scratch / "chats" / uuid.uuid4().hex
-            settings = gemini.generation_settings(prompt)
+            settings = gemini.conversation_settings(prompt, self._servers)
             yield WriteFile(folder / ".gemini" / "settings.json", settings)
-            return (yield from self._new(prompt, {"cwd": str(folder)}))
+            return (yield from self._new(prompt, {"cwd": str(folder), "mcpServers": []}))
         if history:
             offered = yield from self._load(prompt, history)
             if offered is not None:
@@ -330,7 +330,7 @@ class AcpScript(Script):
         early, self._early = self._early, []
         for message in early:
             yield from self._heard(message, listener)
-        while not (calls := [] if self._cancelled else self._tools.due()):
+        while self._cancelled or self._questions or not (calls := self._tools.due()):
             message = yield RECEIVE
             if is_answer(message, self._number):
                 self._listener = None
@@ -349,10 +349,10 @@ class AcpScript(Script):
             case {"method": "session/update", "params": {"update": dict(update)}}:
                 if not self._cancelled and not self._repetition.holds(update):
                     yield from listener.update(update)
-            case {"method": "session/request_permission", "id": _, "params": dict(question)}:
-                result, events = listener.permit(question)
-                yield driver.peer.answer(message, result)
-                yield from events
+            case {"method": "session/request_permission", "id": _}:
+                yield from self._questions.asked(listener, message, cancelled=self._cancelled)
+            case {"method": method, "params": dict(decision)} if method == APPROVAL_DECIDED:
+                yield from self._questions.decided(decision)
             case {"id": _, "method": _}:
                 yield driver.refused(message)
             case {"method": method, "params": dict(params)} if method == TOOL_CALLED:

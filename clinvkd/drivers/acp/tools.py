@@ -1,74 +1,10 @@
-"""The agent's own tools in ACP: what a call is, what it gave, and whether it may run."""
+"""The agent's own tools in ACP: what a call is, and what it gave."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from ...prompt import Permissions
 from ..base import Json
-
-_READS = frozenset({"read", "search", "think", "fetch"})
-_EDITS = frozenset({"edit", "move", "delete"})
-
-
-def permission_outcome(question: Json, granted: bool) -> Json:
-    """The answer to ``session/request_permission``, by the kind of its options, not their ids."""
-    wanted = ("allow_once", "allow_always") if granted else ("reject_once", "reject_always")
-    options = question.get("options") or []
-    for kind in wanted:
-        for option in options:
-            if option.get("kind") == kind:
-                return {"outcome": {"outcome": "selected", "optionId": option.get("optionId")}}
-    return {"outcome": {"outcome": "cancelled"}}
-
-
-def is_granted(call: Json, permissions: Permissions, name: str, workdir: Path) -> bool:
-    """Whether a tool the agent asks about may run.
-
-    Args:
-        call: ``toolCall`` of the request.
-        permissions: what this conversation may do.
-        name: name of the tool.
-        workdir: where the conversation works: the sandbox ``workspace`` ends there.
-    """
-    kind = call.get("kind")
-    if not permissions.tools:
-        return False
-    if kind not in _READS:
-        match permissions.sandbox:
-            case "read-only":
-                return False
-            case "workspace" if not _inside(call, workdir):
-                return False
-    if name in permissions.allowed_tools:
-        return True
-    match permissions.approval:
-        case "none":
-            return True
-        case "auto":
-            return kind in _EDITS
-        case _:
-            return False
-
-
-def _inside(call: Json, workdir: Path) -> bool:
-    """Whether a call says where it writes, and only within `workdir`; commands never do."""
-    places = [
-        place.get("path")
-        for place in [*(call.get("locations") or []), *(call.get("content") or [])]
-        if isinstance(place, dict) and "path" in place
-    ]
-    return (
-        call.get("kind") in _EDITS
-        and bool(places)
-        and all(
-            isinstance(place, str)
-            and ".." not in Path(place).parts
-            and (workdir / place).is_relative_to(workdir)
-            for place in places
-        )
-    )
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...config import Backend
 from ...prompt import Permissions, Prompt
 from ..base import Launch
+from ..untrusted import GIT_ENVIRONMENT
 from .permissions import EDITING, READING
 
 _ENVIRONMENT: tuple[tuple[str, str], ...] = (
@@ -37,6 +38,7 @@ _STREAM_JSON = (
     *("--output-format", "stream-json"),
     "--verbose",
     "--include-partial-messages",
+    "--no-session-persistence",  # the store holds the one copy: what is deleted there is gone
 )
 _CHAT = (
     *("--tools", ""),
@@ -45,7 +47,7 @@ _CHAT = (
     "--disable-slash-commands",
 )
 # `acceptEdits` leaves to the agent what it can judge better: edits and file commands in its folder.
-_MODES = {"auto": "acceptEdits", "none": "acceptEdits", "always": "default"}
+_MODES = {"auto": "acceptEdits", "none": "acceptEdits", "always": "default", "ask": "default"}
 
 
 def launch(backend: Backend, prompt: Prompt) -> Launch:
@@ -53,10 +55,10 @@ def launch(backend: Backend, prompt: Prompt) -> Launch:
     permissions = prompt.permissions
     if permissions.tools:
         flags, cwd, environment = _agent_flags(permissions), prompt.workdir, _ENVIRONMENT
+        if not permissions.trusted:
+            environment = (*environment, *GIT_ENVIRONMENT.items())
     else:
         flags, cwd, environment = _CHAT, None, _CHAT_ENVIRONMENT
-    if prompt.ephemeral or not permissions.tools:
-        flags += ("--no-session-persistence",)
     return Launch(
         argv=(*backend.command, *_STREAM_JSON, *flags, *backend.extra_flags),
         environment=environment,

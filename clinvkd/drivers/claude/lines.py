@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...prompt import Block, Document, Image, Message, Text, Thinking, ToolResult, ToolUse
+from ...errors import BackendRefused
+from ...prompt import Audio, Block, Document, Image, Message, Text, Thinking, ToolResult, ToolUse
 from ..base import Json, Send
 
 _REASONING = ("thinking", "redacted_thinking")
@@ -92,6 +93,8 @@ def _block(block: Block) -> Json:
         case Image(media_type, data):
             source = {"type": "base64", "media_type": media_type, "data": data}
             return {"type": "image", "source": source}
+        case Audio():  # the Messages API has no such block
+            raise BackendRefused("claude takes no audio", param="messages")
         case Document("application/pdf", data, title):
             source = {"type": "base64", "media_type": "application/pdf", "data": data}
             return {"type": "document", "source": source, "title": title}

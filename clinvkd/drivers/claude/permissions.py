@@ -24,6 +24,8 @@ def refusal(
 ) -> str | None:
     """Why the agent may not use `tool` now, in words for the model; None when it may.
 
+    With the approval ``ask`` None means that the caller may allow it.
+
     Args:
         permissions: what the caller and the configuration grant.
         folder: the agent's working directory.
@@ -34,12 +36,12 @@ def refusal(
     match permissions.approval, permissions.sandbox:
         case _, "read-only" if tool not in READING:
             return f"{tool} is not allowed: nothing may be written here"
-        case "none", "workspace" if edits and not _writes_below(folder, arguments):
+        case "none" | "ask", "workspace" if edits and not _writes_below(folder, arguments):
             return f"{tool} is not allowed outside {folder}"
         case "none", "workspace" if not edits and tool not in READING:
             # Nothing confines a shell command to the folder, so none may run unseen.
             return f"{tool} is not allowed: it could write outside {folder}"
-        case "none", _:
+        case "none" | "ask", _:
             return None
         case "auto", "full" if edits:
             return None

@@ -7,7 +7,7 @@ together with the first message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import count, groupby
 from operator import attrgetter
 from pathlib import Path
@@ -25,7 +25,7 @@ from ...events import (
     ToolOutput,
 )
 from ...prompt import Message, Permissions, Prompt
-from ..base import RECEIVE, Exchange, Json, Script, Send
+from ..base import APPROVAL_DECIDED, RECEIVE, Exchange, Json, Script, Send
 from .calls import Calls
 from .errors import failure_of
 from .lines import (
@@ -35,7 +35,7 @@ from .lines import (
     user_line,
 )
 from .output import TOOL, StructuredAnswer, json_schema, refuse_unless_offered
-from .questions import answers
+from .questions import Questions, Steps
 from .settings import TurnSettings
 from .tools import ClientTools
 from .turn import Turn, usage_of
@@ -54,10 +54,10 @@ class ClaudeScript(Script):
         self._composed = composed
         self._folder = folder
         self._extra_body = extra_body
-        self._permissions = Permissions()
         self._numbers = count(1)
         self._settings = TurnSettings()
         self._tools = ClientTools()
+        self._questions = Questions(Permissions(), folder, self._tools)
         self._model: str | None = None
         self._cost = 0.0
         self._running: Turn | None = None
@@ -65,9 +65,9 @@ class ClaudeScript(Script):
 
     def bind(self, prompt: Prompt) -> Exchange[None]:
         """Send what the prompt binds; the answers are looked at while the first turn runs."""
-        self._permissions = prompt.permissions
-        self._folder = prompt.workdir or self._folder
         self._tools = ClientTools.of(prompt)
+        folder = prompt.workdir or self._folder
+        self._questions = Questions(prompt.permissions, folder, self._tools)
         binding = self._tools.binding()
         if prompt.system is not None:
             binding["systemPrompt"] = [prompt.system]
@@ -126,6 +126,10 @@ class ClaudeScript(Script):
                     return
                 case {"type": "control_request"}:
                     yield from self._answer(message)
+                case {"method": method, "params": dict(decision)} if method == APPROVAL_DECIDED:
+                    yield from self._questions.decided(decision)
+                case {"type": "control_cancel_request", "request_id": str(number)}:
+                    yield from self._questions.withdrawn(number)
                 case _ if turn.ending is None:
                     yield from self._observe(turn, message)
 
@@ -142,9 +146,7 @@ class ClaudeScript(Script):
         """Answer questions, and notice a turn that the agent began by itself."""
         match message:
             case {"type": "control_request"}:
-                for step in self._answer(message):
-                    if isinstance(step, Send):
-                        yield step
+                yield from (step for step in self._answer(message) if isinstance(step, Send))
             case {"type": "assistant" | "result" | "stream_event"}:
                 # A turn nobody asked for: the context holds what no history tells.
                 self.reusable = False
@@ -312,9 +314,10 @@ class ClaudeScript(Script):
         usage = usage or turn.total(result.get("usage") or {})
         yield Completed(reason, usage, cost, stopped_by)
 
-    def _answer(self, request: Json) -> Iterator[Send | Progress]:
-        told = () if self._running is None else self._running.calls.names
-        return answers(request, self._permissions, self._folder, self._tools, told)
+    def _answer(self, request: Json) -> Steps:
+        if (turn := self._running) is None:
+            return self._questions.asked(request)
+        return self._questions.asked(request, turn.calls.names, relay=turn.ending is None)
 
     def _stop(self, turn: Turn, reason: StopReason) -> Send:
         turn.ending = reason

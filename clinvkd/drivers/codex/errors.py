@@ -74,8 +74,11 @@ def call_error(error: RpcError) -> ClinvkError:
 
 
 def start_error(error: RpcError) -> ClinvkError:
-    """Why a thread was not started: for a tool's name or schema, or by no fault of the caller's."""
-    if "dynamic tool" in error.message:
+    """Why a thread was not started: for a tool's name or schema, or by no fault of the caller's.
+
+    Only schemas hold numbers that are not ours; codex takes none over 64 bits.
+    """
+    if "dynamic tool" in error.message or "invalid type: integer" in error.message:
         return BackendRefused(f"codex: {told(error.message)}", param="tools")
     return BackendUnavailable(f"codex could not start a thread: {told(error.message)}")
 

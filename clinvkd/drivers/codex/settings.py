@@ -12,6 +12,7 @@ from typing import Any
 
 from ...prompt import Approval, Prompt, Sandbox
 from ..base import Json
+from ..untrusted import GIT_ENVIRONMENT
 from .tools import dynamic_tools, offered
 
 _CHAT_CONFIG: Mapping[str, Any] = {
@@ -47,6 +48,7 @@ _APPROVALS: Mapping[Approval, str | None] = {
     "auto": "on-request",
     "none": "never",
     "always": "untrusted",
+    "ask": "untrusted",
 }
 _SANDBOXES: Mapping[Sandbox, str | None] = {
     "default": None,
@@ -153,6 +155,10 @@ def _agent(prompt: Prompt, host: HostSettings, private: Path) -> Json:
     sandbox = _SANDBOXES[permissions.sandbox]
     if permissions.approval == "auto" and sandbox is None:
         sandbox = "workspace-write"  # codex's own meaning of automatic
+    if permissions.approval == "ask" and sandbox is None:
+        # What is allowed runs in the sandbox first. In a narrower one it would fail, or be run
+        # again outside, just as codex notices the reason in time or not.
+        sandbox = host.sandbox or "workspace-write"
     config: Json = {
         # Without it the commands of the model see codex's environment, keys included.
         "shell_environment_policy.inherit": "core",
@@ -160,10 +166,14 @@ def _agent(prompt: Prompt, host: HostSettings, private: Path) -> Json:
     }
     if not permissions.trusted:
         config["project_doc_max_bytes"] = 0
+        # codex's own calls of git are safe, those of the model are not.
+        for name, value in GIT_ENVIRONMENT.items():
+            config[f"shell_environment_policy.set.{name}"] = value
         # Distrust changes what codex takes when these are left open.
         approval = approval or host.approval or "on-request"
         sandbox = sandbox or host.sandbox or "read-only"
-    parameters: Json = {"cwd": str(directory), "ephemeral": prompt.ephemeral, "config": config}
+    # The store holds the one copy of a conversation: what is deleted there is gone.
+    parameters: Json = {"cwd": str(directory), "ephemeral": True, "config": config}
     if prompt.system is not None:
         parameters["developerInstructions"] = prompt.system
     if approval is not None:

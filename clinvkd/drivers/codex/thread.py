@@ -8,11 +8,21 @@ from pathlib import Path
 
 from ...errors import BackendError, ClinvkError
 from ...events import Completed, Event, Opened, Usage
-from ...prompt import Block, Message, Prompt, ToolResult
-from ..base import RECEIVE, Exchange, Json, Script, Send, WriteFile
-from ..jsonrpc import METHOD_NOT_FOUND, Peer, RpcError, is_answer, plain_call, result_of
+from ...prompt import Block, Message, Permissions, Prompt, ToolResult
+from ..base import (
+    APPROVAL_DECIDED,
+    RECEIVE,
+    Exchange,
+    Json,
+    Receive,
+    Script,
+    Send,
+    WriteFile,
+)
+from ..jsonrpc import Peer, RpcError, is_answer, plain_call, result_of
 from .errors import call_error, cut_short, start_error, turn_error
 from .items import response_items, user_input
+from .questions import Questions
 from .settings import CATALOG, HostSettings, thread_parameters, turn_parameters
 from .tools import (
     ClientCalls,
@@ -24,6 +34,9 @@ from .tools import (
     settled,
 )
 from .turn import TurnReader, usage_of
+
+_LIMITED = Receive(within=5.0)
+"""Of a response that holds calls: the silence after which it counts as ended."""
 
 
 class CodexThread(Script):
@@ -63,6 +76,7 @@ class CodexThread(Script):
         self._calls = ClientCalls({})
         self._parked = False
         self._meanwhile: deque[Json] = deque()
+        self._questions = Questions(peer, Permissions(), private)
 
     def bind(self, prompt: Prompt) -> Exchange[None]:
         """Start the thread. Its id has to be known before anything else can be said."""
@@ -70,6 +84,8 @@ class CodexThread(Script):
         self._name_of = native_names(prompt)
         self._offered = offered(prompt)
         self._calls = ClientCalls(callers_names(prompt))
+        folder = prompt.workdir or self._private
+        self._questions = Questions(self._peer, prompt.permissions, folder)
         if self._tools and prompt.workdir is None:
             marker = self._private / "empty"
             yield WriteFile(marker, b"")
@@ -170,8 +186,10 @@ class CodexThread(Script):
                     self.reusable = False
             case {"method": "item/tool/call", "id": _} if self._parked:
                 self._meanwhile.append(message)
+            case {"method": str(), "id": _} if self._parked and self._questions.asks:
+                self._meanwhile.append(message)
             case {"method": str(), "id": _}:
-                yield self._refusal(message)
+                yield self._questions.refusal(message)
             case {"method": "thread/tokenUsage/updated"} if self._parked:
                 # A JavaScript interpreter does not wait for long: the model is asked again, now
                 # without the results. The exchange has to be seeded anew when they come.
@@ -184,7 +202,7 @@ class CodexThread(Script):
     def _read(self, *, last_only: bool) -> Exchange[None]:
         reader = TurnReader(self._counted, may_compact=self._tools, last_only=last_only)
         while True:
-            match self._meanwhile.popleft() if self._meanwhile else (yield RECEIVE):
+            match self._meanwhile.popleft() if self._meanwhile else (yield self._wait()):
                 case {
                     "method": "item/agentMessage/delta",
                     "params": {"itemId": str(item), "delta": str(piece)},
@@ -193,6 +211,7 @@ class CodexThread(Script):
                 case {"method": "turn/completed", "params": {"turn": dict(turn)}}:
                     self._running = False
                     self._requests.clear()
+                    self._questions.forget()
                     self._counted = reader.counted
                     yield from reader.end()
                     yield self._ended(turn, reader.usage)
@@ -202,15 +221,28 @@ class CodexThread(Script):
                     yield Opened(self._id, self._model)
                 case {"method": str(), "id": _} as question:
                     yield from self._asked(reader, question)
+                case {"method": method, "params": dict(decision)} if method == APPROVAL_DECIDED:
+                    yield from self._questions.decided(decision)
+                case {"method": "serverRequest/resolved", "params": dict(notice)}:
+                    yield from self._questions.resolved(notice)
                 case {"method": str(method), "params": dict(parameters)}:
                     yield from self._reported(reader, method, parameters)
                 case {"id": int(number)} as answered if number in self._requests:
                     self._answered(number, answered)
-            if self._calls.waiting:
+                case None if not self._interrupted:
+                    self._calls.response_ended()
+            if self._calls.waiting and not self._questions:
                 self._parked = True
                 self._counted = reader.counted
                 yield Completed(stop_reason="tool_use", usage=reader.usage)
                 return
+
+    def _wait(self) -> Receive:
+        """For the next message. Of a response that breaks off after a call, codex tells nothing
+        before it has the call's result: so a silence ends it too, and if it does go on, its other
+        calls are told in the next turn."""
+        limited = self._calls.unfinished and not self._interrupted
+        return _LIMITED if limited else RECEIVE
 
     def _bring_results(self, prompt: Prompt) -> Exchange[None]:
         """Answer the open questions; what else the caller says goes in before.
@@ -242,7 +274,8 @@ class CodexThread(Script):
 
     def _asked(self, reader: TurnReader, question: Json) -> Exchange[None]:
         if question["method"] != "item/tool/call":
-            yield self._refusal(question)
+            called = reader.called(str(question["params"].get("itemId")))
+            yield from self._questions.asked(question, called, interrupted=self._interrupted)
             return
         if (brought := self._calls.brought(question)) is not None:
             yield self._peer.answer(question, brought)
@@ -310,21 +343,3 @@ class CodexThread(Script):
         """A request whose answer does not matter."""
         _, send = self._peer.request(self, method, parameters)
         return send
-
-    def _refusal(self, request: Json) -> Send:
-        """The answer to a question of codex: never yes.
-
-        What may be done is settled by the thread's approval policy and sandbox; codex asks only
-        for more than they allow, and there is nobody to grant it.
-        """
-        match request["method"]:
-            case "item/commandExecution/requestApproval" | "item/fileChange/requestApproval":
-                return self._peer.answer(request, {"decision": "decline"})
-            case "mcpServer/elicitation/request":
-                return self._peer.answer(request, {"action": "decline", "content": None})
-            case "item/permissions/requestApproval":
-                return self._peer.answer(request, {"permissions": {}, "scope": "turn"})
-            case "item/tool/requestUserInput":
-                return self._peer.answer(request, {"answers": {}})
-            case method:
-                return self._peer.refuse(request, METHOD_NOT_FOUND, f"{method} is not offered")

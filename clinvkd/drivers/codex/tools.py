@@ -14,9 +14,10 @@ from typing import TypeAlias
 from pydantic_core import from_json, to_json
 
 from ...events import Event, Request, RequestArguments, RequestStarted
-from ...prompt import Image, Message, Prompt, Text, ToolResult, ToolUse
+from ...prompt import Image, Message, Prompt, Text, Tool, ToolResult, ToolUse
 from ..base import Json
 from .items import data_url
+from .schemas import native_schema
 
 NameOf: TypeAlias = Callable[[str], str]
 
@@ -56,19 +57,17 @@ def callers_names(prompt: Prompt) -> Mapping[str, str]:
 def dynamic_tools(prompt: Prompt) -> list[Json]:
     """The caller's tools as `thread/start` takes them.
 
-    codex passes on types, members, choices, references and descriptions of a schema; limits such
-    as ``minLength`` and ``pattern`` it drops.
+    Raises:
+        BackendRefused: the arguments of one are to be something else than an object.
     """
     name_of = native_names(prompt)
-    return [
-        {
-            "type": "function",
-            "name": name_of(tool.name),
-            "description": tool.description,
-            "inputSchema": tool.schema,
-        }
-        for tool in prompt.tools
-    ]
+    return [_definition(tool, name_of(tool.name)) for tool in prompt.tools]
+
+
+def _definition(tool: Tool, name: str) -> Json:
+    schema, whole = native_schema(tool)
+    description = "\n\n".join(filter(None, [tool.description, whole]))
+    return {"type": "function", "name": name, "description": description, "inputSchema": schema}
 
 
 def settled(prompt: Prompt) -> tuple[Message, ...]:
@@ -123,7 +122,7 @@ class ClientCalls:
                     yield from self._tell(call, name, text, arguments)
 
     def response_ended(self) -> None:
-        """The provider's response is complete."""
+        """The provider's response is complete, or there is no more of it to wait for."""
         self._complete = bool(self._open)
 
     def asked(self, question: Json) -> Iterator[Event]:
@@ -142,6 +141,11 @@ class ClientCalls:
                     yield from self._tell(call, name, to_json(arguments).decode(), arguments)
             case _:
                 raise ValueError("the arguments must be a JSON object")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the model has made calls and may go on with its response."""
+        return bool(self._open) and not self._complete
 
     @property
     def waiting(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from typing import TypeAlias
 
 from ...errors import BackendRefused
 from ...events import (
@@ -18,6 +19,9 @@ from ...events import (
 from ..base import Json
 from ..paragraphs import Paragraphs
 from .errors import stream_ended_early, told
+
+Called: TypeAlias = tuple[str, object]
+"""Name and input of a call, as callers see them."""
 
 
 class TurnReader:
@@ -43,7 +47,7 @@ class TurnReader:
         self._texts: set[str] = set()
         self._thinking = Paragraphs()
         self._thoughts: set[str] = set()
-        self._called: set[str] = set()
+        self._called: dict[str, Called] = {}
         self._given = False
 
     @property
@@ -54,6 +58,10 @@ class TurnReader:
         (`last`) must not be summed.
         """
         return _difference(self.counted, self._before)
+
+    def called(self, item: str) -> Called | None:
+        """Name and input of a call of codex's own tools, once it was told."""
+        return self._called.get(item)
 
     def responded(self, usage: Usage) -> Iterator[TokenUsage]:
         """A response of the provider is complete, told before its tools have run."""
@@ -139,8 +147,7 @@ class TurnReader:
             case {"type": str(kind), "id": str(name)} if (
                 kind in _TOOLS and name not in self._called
             ):
-                self._called.add(name)
-                tool, arguments = _TOOLS[kind](item)
+                tool, arguments = self._called[name] = _TOOLS[kind](item)
                 yield ToolCall(name, tool, arguments)
 
     def _counted_more(self, total: Usage) -> Iterator[TokenUsage]:
@@ -152,11 +159,11 @@ class TurnReader:
         yield TokenUsage(self.usage)
 
 
-def _mcp_tool(item: Json) -> tuple[str, object]:
+def _mcp_tool(item: Json) -> Called:
     return f"mcp__{item.get('server')}__{item.get('tool')}", item.get("arguments")
 
 
-_TOOLS: dict[str, Callable[[Json], tuple[str, object]]] = {
+_TOOLS: dict[str, Callable[[Json], Called]] = {
     "commandExecution": lambda item: (
         "command_execution",
         {"command": item.get("command"), "cwd": item.get("cwd")},

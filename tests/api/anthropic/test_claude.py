@@ -231,7 +231,7 @@ async def test_an_answer_of_a_form_is_text(tmp_path: Path) -> None:
 
 async def test_what_the_agent_does_by_itself_is_left_out(tmp_path: Path) -> None:
     call = {"name": "Bash", "arguments": {"command": "true"}}
-    async with stage(tmp_path, tools="on", approval_mode="none") as staged:
+    async with stage(tmp_path, tools="on", allowed_tools=["Bash"]) as staged:
         stream = await staged.stream(
             said(text="First.", tools=[call], then={"text": "Second."}), thinking=ADAPTIVE
         )

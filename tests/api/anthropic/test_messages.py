@@ -279,7 +279,7 @@ def _blocks() -> list[tuple[str, Any]]:
         (f"{first}.source", document({"type": "content", "content": [image()]})),
         (first, {"type": "thinking", "thinking": "unsigned"}),
         (first, {"type": "tool_use", "id": "x", "name": "y", "input": "z"}),
-        ("messages[0].content", {"type": "tool_result", "tool_use_id": "nobody", "content": "x"}),
+        ("messages.0.content.0", {"type": "tool_result", "tool_use_id": "nobody", "content": "x"}),
         (f"{first}.content", {"type": "tool_result", "tool_use_id": "x", "content": 7}),
     ]
 
@@ -315,6 +315,10 @@ async def test_wrong_blocks_are_refused_and_named(
         ("thinking.type", {"thinking": {"type": "sometimes"}}),
         ("model", {"model": ""}),
         ("output_config.format", {"output_config": {"format": {"type": "xml"}}}),
+        (
+            "output_config.format.schema",
+            {"output_config": {"format": {"type": "json_schema", "schema": {"type": 5}}}},
+        ),
     ],
 )
 async def test_wrong_requests_are_refused_and_the_field_named(

@@ -179,6 +179,10 @@ async def test_a_great_many_unknown_fields(openai: OpenAI) -> None:
             {"response_format": {"type": "json_schema", "json_schema": {"schema": "x"}}},
             "response_format.json_schema.schema",
         ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": 5}}}},
+            "response_format.json_schema.schema",
+        ),
     ],
 )
 async def test_a_wrong_value_is_named(openai: OpenAI, fields: dict[str, Any], param: str) -> None:

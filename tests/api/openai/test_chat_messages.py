@@ -132,8 +132,8 @@ async def test_what_a_model_once_wrote_wrong_does_no_harm(openai: OpenAI, argume
 @pytest.mark.parametrize("identity", ["c2", "", None])
 async def test_a_result_of_an_unknown_call(openai: OpenAI, identity: str | None) -> None:
     messages = [user("?"), assistant(None, tool_calls=[call("c1")]), result(identity)]
-    error = await openai.refused(CHAT, "messages[2]", messages=messages)
-    assert "no call" in error["message"]
+    error = await openai.refused(CHAT, "messages.[2].tool_call_id", messages=messages)
+    assert f"'tool_call_id' of '{identity or ''}' not found" in error["message"]
     lost = {"role": "function", "name": "weather", "content": "sunny"}
     await openai.refused(CHAT, "messages[1]", messages=[user("?"), lost])
 
@@ -180,7 +180,6 @@ async def test_what_is_no_image(openai: OpenAI, url: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("part", "param", "says"),
     [
-        ({"type": "input_audio", "input_audio": {}}, "messages[0].content[0]", "input_audio"),
         ({"type": "file", "file": {}}, "messages[0].content[0].file.file_data", "data URL"),
         ({"type": "file"}, "messages[0].content[0]", "file is required"),
         (

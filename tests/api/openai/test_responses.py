@@ -132,11 +132,11 @@ async def test_calls_results_and_images(openai: OpenAI) -> None:
         ([{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "input", ""),
         ([{"content": "x"}], "input[0]", "role or type is required"),
         ([{"type": "message", "content": "x"}], "input[0]", "role is required"),
-        ([{"type": "item_reference", "id": "msg_1"}], "input[0]", "cannot be referred to"),
+        ([{"type": "item_reference"}], "input[0].id", "required"),
         ([{"type": "web_search_call"}], "input[0]", "'web_search_call' are not supported"),
         (
             [user("?"), {"type": "function_call_output", "call_id": "c9", "output": "x"}],
-            "input[1]",
+            "input",
             "No tool call found",
         ),
         (
@@ -144,7 +144,7 @@ async def test_calls_results_and_images(openai: OpenAI) -> None:
             "input[0].content[0]",
             "no stored files",
         ),
-        ([user([{"type": "input_audio"}])], "input[0].content[0]", "no backend"),
+        ([user([{"type": "input_audio"}])], "input[0].content[0]", "data and format"),
         ([user([{"type": "input_image", "file_id": "f"}])], "input[0].content[0]", "data URL"),
         (
             [user([{"type": "input_image", "image_url": "data:image/png;base64,eA=="}])],
@@ -184,6 +184,10 @@ async def test_an_input_that_is_none(openai: OpenAI, given: Any, param: str, say
         ({"metadata": {"k" * 65: "x"}}, "metadata." + "k" * 65),
         ({"metadata": {"k": "x" * 513}}, "metadata.k"),
         ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format.schema"),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": 5}}}},
+            "text.format.schema",
+        ),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
         ({"text": {"format": {}}}, "text.format.type"),
         ({"text": {"verbosity": "loud"}}, "text.verbosity"),

@@ -9,6 +9,14 @@ export function prompt(marker, reply) {
   return reply && job.scripted ? `${text} %%${JSON.stringify(reply)}%%` : text;
 }
 
+/** A prompt that plays one of the scenes for one way of using a client. */
+export const scene = (name, way) => prompt(`${way}_${name}`, job.scenes[name]);
+
+/** An answer of the provider that is a call of one of the caller's tools. */
+export const calling = (tool, given) => ({
+  tools: [{ name: job.tool_prefix + tool, arguments: given }],
+});
+
 /** The answer that is JSON: Claude Code has its model call a tool for that. */
 export function weather() {
   const answer = { city: "Oslo", degrees: 3 };

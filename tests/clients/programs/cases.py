@@ -32,6 +32,10 @@ class Job:
     """Name of the backend, which is a model's name to the client."""
     scripted: bool
     """Whether a fake provider is behind it, which obeys directives."""
+    tool_prefix: str
+    """What the agent puts before the name of a caller's tool when it tells its model of it."""
+    scenes: dict[str, dict[str, Any]]
+    """Answers of the provider that call the tool `weather`, by name."""
 
     @property
     def base_url(self) -> str:
@@ -42,6 +46,14 @@ class Job:
         """A prompt that is recognised by its marker; `reply` scripts the provider's answer."""
         text = f"Say hello marker={marker}"
         return f"{text} %%{json.dumps(reply)}%%" if reply and self.scripted else text
+
+    def scene(self, name: str, way: str) -> str:
+        """A prompt that plays one of the scenes for one way of using a client."""
+        return self.prompt(f"{way}_{name}", **self.scenes[name])
+
+    def calling(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """An answer of the provider that is a call of one of the caller's tools."""
+        return {"tools": [{"name": self.tool_prefix + tool, "arguments": arguments}]}
 
     def pool(self) -> dict[str, Any]:
         """The backend's pool, by `/health`."""

@@ -89,6 +89,28 @@ def chat_stream(job: Job) -> Any:
     return told(list(stream))
 
 
+@scripted
+def whole_and_streamed(job: Job) -> Any:
+    asked: dict[str, Any] = {
+        "model": job.backend,
+        "messages": [
+            *user("I am called Ada."),
+            {"role": "assistant", "content": "Hello Ada."},
+            *user(job.prompt("whole_and_streamed")),
+        ],
+    }
+    whole = client(job).chat.completions.create(**asked)
+    stream = client(job).chat.completions.create(
+        **asked, stream=True, stream_options={"include_usage": True}
+    )
+    streamed = told(list(stream))
+    [choice] = whole.choices
+    return [
+        [choice.message.content, choice.finish_reason, whole.usage and whole.usage.model_dump()],
+        ["".join(streamed["pieces"]), *streamed["finish"], streamed["usage"]],
+    ]
+
+
 @case
 def chat_stream_helper(job: Job) -> Any:
     with client(job).chat.completions.stream(

@@ -33,7 +33,8 @@ def wrong_type(job: Job) -> Any:
 
 @case
 def client_tools(job: Job) -> Any:
-    return raised(lambda: ask(job, job.prompt("client_tools"), tools=[TOOL]))
+    # Few tokens: the local model may have much to say, and takes its time.
+    return raised(lambda: ask(job, job.prompt("client_tools"), tools=[TOOL], max_tokens=30))
 
 
 @case

@@ -101,6 +101,24 @@ def stream(job: Job) -> Any:
     }
 
 
+@scripted
+def whole_and_streamed(job: Job) -> Any:
+    asked: dict[str, Any] = {
+        "model": job.backend,
+        "input": [
+            {"role": "user", "content": "I am called Ada."},
+            {"role": "assistant", "content": "Hello Ada."},
+            {"role": "user", "content": job.prompt("whole_and_streamed")},
+        ],
+    }
+    whole = responses(job).create(**asked)
+    *_, last = responses(job).create(**asked, stream=True)
+    return [
+        [response.output_text, response.status, plain(response)["usage"]]
+        for response in (whole, last.response)
+    ]
+
+
 @case
 def stream_helper(job: Job) -> Any:
     with responses(job).stream(model=job.backend, input=job.prompt("stream_helper")) as stream:

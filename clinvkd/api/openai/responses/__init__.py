@@ -3,34 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from ....engine import AnyTurn, Engine
-from ....errors import InvalidRequest
-from ...dialect import CLIENT, any_substance
-from ...endpoint import ENGINE, body_of, endpoint
+from ....errors import InvalidRequest, NotFound, StoreUnavailable
+from ....store import StoredResponse
+from ...dialect import any_substance
+from ...endpoint import CALLER, ENGINE, TURN_ERRORS, Returns, body_of, endpoint, query_of
 from ...media import fetch_images
-from ...stream import stream
+from ...stream import EVENT_STREAM, stream
+from ..answer_types import DeletedResponse, ItemList, Response, ResponseEvent
 from ..wire import RESPONSE_NAMES, ignored_header, new_id
 from .building import Building, ResponseEncoder
 from .items import image_references
 from .keeping import BackgroundResponses, before, found, object_of, record_of
 from .models import ResponseRequest
+from .references import resolve
 
 BACKGROUND = web.AppKey("BACKGROUND", BackgroundResponses)
 
 
-@endpoint("POST", "/responses", body=ResponseRequest, summary="Create a response.")
+_ERRORS = (NotFound, StoreUnavailable)
+
+
+class RetrieveQuery(BaseModel):
+    """How a stored response is wanted."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    stream: bool = False
+    """Not supported."""
+
+
+class ItemsQuery(BaseModel):
+    """Which items of an input are wanted."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    order: Literal["asc", "desc"] = "desc"
+    """Oldest or newest first."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    """Most items."""
+
+    after: str | None = None
+    """Id of the item before the first one wanted."""
+
+
+@endpoint(
+    "POST",
+    "/responses",
+    body=ResponseRequest,
+    summary="Create a response.",
+    operation="createResponse",
+    returns=(
+        Returns(Response, "The whole response, or with `background` one that is still to come."),
+        Returns(
+            ResponseEvent, "With `stream`: one event after the other.", media_types=(EVENT_STREAM,)
+        ),
+    ),
+    raises=TURN_ERRORS,
+)
 async def create(request: web.Request) -> web.StreamResponse:
     """Answer an input: whole, streamed, or in the background."""
     engine = request.app[ENGINE]
     body = body_of(request, ResponseRequest)
     choice = engine.models.resolve(body.model)
     await fetch_images(image_references(body.input), engine.settings.media)
-    approved = await engine.approve(body.asked(choice, await before(engine, body)))
+    caller = request[CALLER]
+    await resolve(engine, body, caller.name)
+    asked = body.asked(choice, await before(engine, body, caller.name))
+    approved = await engine.approve(asked, caller)
     headers = ignored_header(
         approved, body, guessed=choice.guessed, also=body.ignored(), dialect=RESPONSE_NAMES
     )
@@ -71,56 +118,85 @@ async def _growing(
         told = b""
 
 
-@endpoint("GET", "/responses/{response}", summary="Look up a stored response.")
+@endpoint(
+    "GET",
+    "/responses/{response}",
+    query=RetrieveQuery,
+    summary="Look up a stored response.",
+    operation="getResponse",
+    returns=(Returns(Response),),
+    raises=_ERRORS,
+)
 async def retrieve(request: web.Request) -> web.StreamResponse:
     """The response object, as far as it has come."""
-    if request.query.get("stream") == "true":
+    if query_of(request, RetrieveQuery).stream:
         raise InvalidRequest("a stored response cannot be streamed", param="stream")
-    return _json(object_of(await found(request.app[ENGINE], request.match_info["response"])))
+    return _json(object_of(await _found(request)))
 
 
-@endpoint("DELETE", "/responses/{response}", summary="Delete a stored response.")
+@endpoint(
+    "DELETE",
+    "/responses/{response}",
+    summary="Delete a stored response.",
+    operation="deleteResponse",
+    returns=(Returns(DeletedResponse),),
+    raises=_ERRORS,
+)
 async def delete(request: web.Request) -> web.StreamResponse:
     """Forget a response; one that runs in the background is stopped first."""
     engine = request.app[ENGINE]
-    stored = await found(engine, request.match_info["response"])
+    stored = await _found(request)
     await request.app[BACKGROUND].cancel(stored.id)
-    await engine.store.responses.delete(stored.id, CLIENT)
+    await engine.store.responses.delete(stored.id, stored.client)
     return _json({"id": stored.id, "object": "response", "deleted": True})
 
 
-@endpoint("GET", "/responses/{response}/input_items", summary="List a response's input.")
+@endpoint(
+    "GET",
+    "/responses/{response}/input_items",
+    query=ItemsQuery,
+    summary="List a response's input.",
+    operation="listInputItems",
+    returns=(Returns(ItemList),),
+    raises=_ERRORS,
+)
 async def input_items(request: web.Request) -> web.StreamResponse:
     """A page of the input: newest first unless ``order=asc``; ``limit`` and ``after``."""
-    stored = await found(request.app[ENGINE], request.match_info["response"])
+    query = query_of(request, ItemsQuery)
+    stored = await _found(request)
     items = stored.input_items
-    if request.query.get("order", "desc") != "asc":
+    if query.order == "desc":
         items = items[::-1]
-    if after := request.query.get("after"):
+    if query.after:
         ids = [item["id"] for item in items]
-        items = items[ids.index(after) + 1 :] if after in ids else []
-    limit = _limit(request)
-    page = items[:limit]
+        items = items[ids.index(query.after) + 1 :] if query.after in ids else []
+    page = items[: query.limit]
     return _json(
         {
             "object": "list",
             "data": page,
             "first_id": page[0]["id"] if page else None,
             "last_id": page[-1]["id"] if page else None,
-            "has_more": len(items) > limit,
+            "has_more": len(items) > query.limit,
         }
     )
 
 
-@endpoint("POST", "/responses/{response}/cancel", summary="Cancel a background response.")
+@endpoint(
+    "POST",
+    "/responses/{response}/cancel",
+    summary="Cancel a background response.",
+    operation="cancelResponse",
+    returns=(Returns(Response),),
+    raises=_ERRORS,
+)
 async def cancel(request: web.Request) -> web.StreamResponse:
     """Stop a response that runs in the background; one that has ended stays as it is."""
-    engine = request.app[ENGINE]
-    stored = await found(engine, request.match_info["response"])
+    stored = await _found(request)
     if not (stored.output or {}).get("background"):
         raise InvalidRequest("only a background response can be cancelled", param="response_id")
     await request.app[BACKGROUND].cancel(stored.id)
-    return _json(object_of(await found(engine, stored.id)))
+    return _json(object_of(await _found(request)))
 
 
 async def background(app: web.Application) -> AsyncIterator[None]:
@@ -133,11 +209,9 @@ async def background(app: web.Application) -> AsyncIterator[None]:
 ENDPOINTS = (create, retrieve, delete, input_items, cancel)
 
 
-def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", "20")
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise InvalidRequest("limit must be an integer from 1 to 100", param="limit")
-    return int(text)
+async def _found(request: web.Request) -> StoredResponse:
+    """The stored response that the path names."""
+    return await found(request.app[ENGINE], request.match_info["response"], request[CALLER].name)
 
 
 def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:

@@ -26,8 +26,10 @@ from ....events import (
 )
 from ...dialect import Encoder
 from ...stream import EVENT_STREAM
-from ..wire import error_body, new_id
+from ..wire import error_body
 from .models import ResponseRequest
+from .references import item_id
+from .tools import Origin, free_text, origins
 
 _INCOMPLETE: dict[StopReason, str] = {
     "max_tokens": "max_output_tokens",
@@ -84,6 +86,7 @@ class Building:
             "usage": None,
             "user": body.user,
         }
+        self._origins = origins(body.tools)
         self._tells_reasoning = bool(body.reasoning and body.reasoning.summary)
         self._pieces: list[str] = []
         self._open: dict[str, Any] | None = None
@@ -125,12 +128,14 @@ class Building:
                 yield from self._reasoning(text)
             case RequestStarted(identity, name):
                 yield from self._close()
-                yield self._add(_call(identity, name))
+                yield self._add(self._origins.get(name, Origin(name)).call(identity))
             case RequestArguments(_, json):
                 self._pieces.append(json)
-                kind = "response.function_call_arguments.delta"
-                yield {"type": kind, **self._place(None), "delta": json}
-            case Request():
+                if self._open is not None and self._open["type"] == "function_call":
+                    kind = "response.function_call_arguments.delta"
+                    yield {"type": kind, **self._place(None), "delta": json}
+            case Request(_, _, arguments):
+                yield from self._custom_input(arguments)
                 yield from self._close()
             case Completed(stop_reason, usage):
                 yield from self._close("incomplete" if stop_reason in _INCOMPLETE else "completed")
@@ -139,11 +144,8 @@ class Building:
     def _text(self, text: str) -> Iterator[dict[str, Any]]:
         if self._open is None or self._open["type"] != "message":
             yield from self._close()
-            item = {
-                "id": new_id("msg_"), "type": "message", "status": "in_progress",
-                "role": "assistant", "content": [],
-            }  # fmt: skip
-            yield self._add(item)
+            message = {"status": "in_progress", "role": "assistant", "content": []}
+            yield self._add({"type": "message", **message})
             yield {"type": "response.content_part.added", **self._place(), "part": _part("")}
         self._pieces.append(text)
         yield {
@@ -156,7 +158,7 @@ class Building:
     def _reasoning(self, text: str) -> Iterator[dict[str, Any]]:
         if self._open is None or self._open["type"] != "reasoning":
             yield from self._close()
-            yield self._add({"id": new_id("rs_"), "type": "reasoning", "summary": []})
+            yield self._add({"type": "reasoning", "summary": []})
             part = {"type": "summary_text", "text": ""}
             yield {
                 "type": "response.reasoning_summary_part.added",
@@ -170,11 +172,20 @@ class Building:
             "delta": text,
         }
 
+    def _custom_input(self, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The free text of a custom tool's call, whole: in the stream of arguments it is JSON."""
+        if self._open is None or self._open["type"] != "custom_tool_call":
+            return
+        if (text := free_text(arguments)) is not None:
+            self._pieces = [text]
+        kind = "response.custom_tool_call_input.delta"
+        yield {"type": kind, **self._place(None), "delta": "".join(self._pieces)}
+
     def _add(self, item: dict[str, Any]) -> dict[str, Any]:
-        self._open = item
-        self._pieces = []
         index = len(self.object["output"])
-        return {"type": "response.output_item.added", "output_index": index, "item": item}
+        self._open = {"id": item_id(item["type"], self.object["id"], index), **item}
+        self._pieces = []
+        return {"type": "response.output_item.added", "output_index": index, "item": self._open}
 
     def _close(self, status: str = "completed") -> Iterator[dict[str, Any]]:
         """End the open item; it joins the object's output."""
@@ -191,6 +202,10 @@ class Building:
             done = "response.function_call_arguments.done"
             yield {"type": done, **self._place(None), "name": item["name"], "arguments": text}
             item |= {"arguments": text, "status": status}
+        elif item["type"] == "custom_tool_call":
+            done = "response.custom_tool_call_input.done"
+            yield {"type": done, **self._place(None), "input": text}
+            item |= {"input": text, "status": status}
         else:
             place = self._place("summary_index")
             part = {"type": "summary_text", "text": text}
@@ -236,17 +251,6 @@ class ResponseEncoder(Encoder[tuple[bool, bytes]]):
     def fail(self, error: ClinvkError) -> bytes:
         """The stream's end when the turn failed."""
         return self._building.fail(error)
-
-
-def _call(identity: str, name: str) -> dict[str, Any]:
-    return {
-        "id": new_id("fc_"),
-        "type": "function_call",
-        "status": "in_progress",
-        "call_id": identity,
-        "name": name,
-        "arguments": "",
-    }
 
 
 def _part(text: str) -> dict[str, Any]:

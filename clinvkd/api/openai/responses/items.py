@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
 from ....errors import InvalidRequest
-from ....prompt import Block, Image, Message, Role, Text, ToolResult, ToolUse
+from ....prompt import Block, Message, Role, Text, ToolResult, ToolUse
+from ...audio import audio_of
 from ...documents import file_of
 from ...media import Reference
 from ..chat_models import Wire
-from ..content import arguments_of, image_of
+from ..content import arguments_of, image_of, result_content
 from ..wire import new_id
+from .tools import INPUT, function_name
 
 
 class Item(Wire):
@@ -23,7 +25,9 @@ class Item(Wire):
     content: str | list[dict[str, Any]] | None = None
     call_id: str | None = None
     name: str | None = None
+    namespace: str | None = None
     arguments: str | None = None
+    input: str | None = None
     output: str | list[dict[str, Any]] | None = None
 
 
@@ -47,7 +51,6 @@ def decode(
         return [], (Message("user", (Text(given),)),) if given else ()
     system: list[str] = []
     messages: list[Message] = []
-    calls = set(_calls(before))
     for index, item in enumerate(given or []):
         where = f"input[{index}]"
         if item.type in _UNCHANGED:
@@ -63,8 +66,6 @@ def decode(
             )
         else:
             role, blocks = _decode(item, where)
-            _check_results(blocks, calls, where)
-            calls.update(block.id for block in blocks if isinstance(block, ToolUse))
         if messages and messages[-1].role == role:
             blocks = (*messages.pop().content, *blocks)
         if blocks:
@@ -102,20 +103,6 @@ def image_references(given: Input | None) -> Iterator[Reference]:
                         yield Reference(url, where, partial(part.__setitem__, "image_url"))
 
 
-def _calls(messages: Iterable[Message]) -> Iterator[str]:
-    for message in messages:
-        yield from (block.id for block in message.content if isinstance(block, ToolUse))
-
-
-def _check_results(blocks: tuple[Block, ...], calls: set[str], where: str) -> None:
-    for block in blocks:
-        if isinstance(block, ToolResult) and block.tool_use_id not in calls:
-            raise InvalidRequest(
-                f"No tool call found for function call output with call_id {block.tool_use_id!r}.",
-                param=where,
-            )
-
-
 def _message_item(role: str, content: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": new_id("msg_"),
@@ -135,13 +122,15 @@ def _decode(item: Item, where: str) -> tuple[Role, tuple[Block, ...]]:
         case Item(role="assistant" | "user" as role):
             return role, _parts(item.content, f"{where}.content")
         case Item(type="function_call", call_id=str(call), name=str(name)):
-            return "assistant", (ToolUse(call, name, arguments_of(item.arguments or "")),)
-        case Item(type="function_call_output", call_id=str(call)):
-            blocks = _parts(item.output, f"{where}.output")
-            content = tuple(block for block in blocks if isinstance(block, Text | Image))
+            arguments = arguments_of(item.arguments or "")
+            return "assistant", (ToolUse(call, function_name(name, item.namespace), arguments),)
+        case Item(type="custom_tool_call", call_id=str(call), name=str(name), input=str(text)):
+            return "assistant", (ToolUse(call, function_name(name, item.namespace), {INPUT: text}),)
+        case Item(type="function_call_output" | "custom_tool_call_output", call_id=str(call)):
+            output = f"{where}.output"
+            content = result_content(_parts(item.output, output), output)
             return "user", (ToolResult(call, content),)
     reasons = {
-        "item_reference": "items cannot be referred to; send them, or previous_response_id",
         "message": "role is required",
         None: "role or type is required",
     }
@@ -163,13 +152,15 @@ def _part(part: dict[str, Any], where: str) -> Block:
             return Text(text)
         case {"type": "input_image", "image_url": str(url)}:
             return image_of(url, f"{where}.image_url")
+        case {"type": "input_audio", "input_audio": {"data": data, "format": name}}:
+            return audio_of(data, name, f"{where}.input_audio")
         case {"type": "input_file", "file_data": data}:
             return file_of(data, part.get("filename"), f"{where}.file_data")
     kind = str(part.get("type"))[:40]
     reasons = {
         "input_image": "give the image as a data URL in image_url; there are no files",
         "input_file": "give the file as a data URL in file_data; there are no stored files",
-        "input_audio": "no backend takes audio",
+        "input_audio": "input_audio must hold data and format",
         "None": "type is required",
     }
     reason = reasons.get(kind, f"parts of type {kind!r} are not supported")

@@ -18,7 +18,6 @@ from ....errors import (
 )
 from ....prompt import Message, Prompt
 from ....store import StoredResponse, encode_binding
-from ...dialect import CLIENT
 from .building import Building
 from .items import listed
 from .models import Before, ResponseRequest
@@ -26,14 +25,14 @@ from .models import Before, ResponseRequest
 _log = structlog.get_logger(__name__)
 
 
-async def found(engine: Engine, response_id: str) -> StoredResponse:
+async def found(engine: Engine, response_id: str, client: str) -> StoredResponse:
     """The caller's stored response.
 
     Raises:
         NotFound: there is none of that id, or it is another caller's.
         StoreUnavailable: the store does not work.
     """
-    response = await engine.store.responses.get(response_id, CLIENT)
+    response = await engine.store.responses.get(response_id, client)
     if response is None:
         raise NotFound(f"Response with id {response_id[:80]!r} not found.")
     return response
@@ -48,8 +47,8 @@ def object_of(stored: StoredResponse) -> dict[str, Any]:
     return response
 
 
-async def before(engine: Engine, body: ResponseRequest) -> Before:
-    """What `body` continues.
+async def before(engine: Engine, body: ResponseRequest, client: str) -> Before:
+    """What `body` continues, of the caller's own.
 
     Raises:
         NotFound: there is no such response.
@@ -59,7 +58,7 @@ async def before(engine: Engine, body: ResponseRequest) -> Before:
     if (name := body.previous_response_id) is None:
         return Before()
     param = "previous_response_id"
-    previous = await engine.store.responses.get(name, CLIENT)
+    previous = await engine.store.responses.get(name, client)
     if previous is None:
         raise NotFound(f"Previous response with id {name[:80]!r} not found.", param=param)
     if previous.status not in ("completed", "incomplete"):
@@ -90,7 +89,7 @@ def record_of(
     return StoredResponse(
         id=building.object["id"],
         created_at=float(building.object["created_at"]),
-        client=CLIENT,
+        client=prompt.client,
         model=body.model,
         backend=prompt.backend,
         status=building.object["status"],
@@ -140,7 +139,7 @@ class BackgroundResponses:
         try:
             building.begin()
             await engine.store.responses.update(
-                name, CLIENT, status="in_progress", output=dict(building.object)
+                name, prompt.client, status="in_progress", output=dict(building.object)
             )
             async with engine.turn(prompt) as turn:
                 async for events in turn:
@@ -159,7 +158,7 @@ class BackgroundResponses:
         try:
             await engine.store.responses.update(
                 name,
-                CLIENT,
+                prompt.client,
                 status=building.object["status"],
                 output=dict(building.object),
                 messages=messages,

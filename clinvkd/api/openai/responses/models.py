@@ -10,11 +10,13 @@ from pydantic import Field
 from ....errors import InvalidRequest
 from ....intake import Asked
 from ....models import Choice
-from ....prompt import Message, OutputSchema, Sampling, Tool
-from ...tools import checked_tools, tool_of
+from ....prompt import Message, OutputSchema, Sampling
+from ...schemas import answer_schema
 from ..chat_models import Metadata, Tokens, Wire
+from ..results import check_response_results
 from ..tools import chosen
 from .items import Input, decode
+from .tools import declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class ResponseRequest(Wire):
         system, messages = decode(self.input, before.messages)
         if not messages:
             raise InvalidRequest("input holds no message of the user", param="input")
+        check_response_results(before.messages, messages)
         system = [text for text in (self.instructions, before.system, *system) if text]
         return Asked(
             messages=(*before.messages, *messages),
@@ -105,25 +108,12 @@ class ResponseRequest(Wire):
                 effort=self.reasoning.effort if self.reasoning else None,
             ),
             output=self._output(),
-            tools=self._tools(),
+            tools=declared(self.tools),
             tool_choice=chosen(self.tool_choice, parallel=self.parallel_tool_calls),
             chat=True,
             ephemeral=not self.stored,
             field="input",
         )
-
-    def _tools(self) -> tuple[Tool, ...]:
-        found = []
-        for index, tool in enumerate(self.tools or ()):
-            where = f"tools[{index}]"
-            if tool.get("type") != "function":
-                raise InvalidRequest(
-                    f"{where}: only tools of type function are supported", param=where
-                )
-            found.append(
-                tool_of(tool.get("name"), tool.get("description"), tool.get("parameters"), where)
-            )
-        return checked_tools(found)
 
     def _output(self) -> OutputSchema | None:
         form = self.text.format if self.text else None
@@ -132,10 +122,10 @@ class ResponseRequest(Wire):
                 return OutputSchema({"type": "object"})
             case "json_schema":
                 assert form is not None
+                where = "text.format.schema"
                 if form.schema_ is None:
-                    where = "text.format.schema"
                     raise InvalidRequest(f"{where} is required", param=where)
-                return OutputSchema(form.schema_, form.name)
+                return OutputSchema(answer_schema(form.schema_, where), form.name)
             case _:
                 return None
 
