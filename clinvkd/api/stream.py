@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 from aiohttp import web
@@ -17,6 +18,7 @@ from aiohttp_sse import EventSourceResponse
 from ..config import ServerSettings
 from ..errors import ClinvkError, InternalError
 from .dialect import Batch, Encoder
+from .recording import RECORDING
 
 _log = structlog.get_logger(__name__)
 
@@ -43,19 +45,20 @@ async def stream(
 
     Raises:
         ClinvkError: the turn failed before anything was sent.
-        ConnectionError: the caller left.
+        ConnectionError: the caller left. A stream that is recorded goes on all the same.
     """
     early, pending = await _early(batches, encoder)
     seconds = server.write_timeout_secs
     response = _response(encoder, headers, server)
     watch = _WriteWatch(request, seconds)
     try:
-        await response.prepare(request)
+        await watch.prepare(response)
         await watch.write(response, b"".join(map(encoder.feed, early)))
         if pending is not None and (late := await pending) is not None:
             await watch.write(response, encoder.feed(late))
         async for batch in batches:
             await watch.write(response, encoder.feed(batch))
+        watch.complete()
     except ClinvkError as error:
         await watch.write(response, encoder.fail(error))
     except ConnectionError:
@@ -69,7 +72,7 @@ async def stream(
             await _cancel(pending)
         if isinstance(response, EventSourceResponse):
             response.stop_streaming()
-    await response.write_eof()
+    await watch.end(response)
     return response
 
 
@@ -145,24 +148,61 @@ def _response(
 
 
 class _WriteWatch:
-    """Cuts the connection of a caller that stopped reading; one timer per stream."""
+    """Writes to the caller, and cuts the connection of one that stopped reading.
+
+    One timer per stream. What is recorded is also written down, and then a caller that has left
+    is no reason to end.
+    """
 
     def __init__(self, request: web.Request, seconds: float) -> None:
         self._request = request
+        self._recording = request.get(RECORDING)
+        self._left = False
         self._seconds = seconds
         self._writing_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._look()
 
+    async def prepare(self, response: web.StreamResponse) -> None:
+        with self._unless_recorded():
+            await response.prepare(self._request)
+
     async def write(self, response: web.StreamResponse, data: bytes) -> None:
-        if data:
+        if not data:
+            return
+        if self._recording is None:  # the usual case, and the hot path
             self._writing_since = time.monotonic()
             await response.write(data)
-            self._writing_since = None
+        else:
+            self._recording.add(data)
+            if not self._left:
+                self._writing_since = time.monotonic()
+                with self._unless_recorded():
+                    await response.write(data)
+        self._writing_since = None
+
+    def complete(self) -> None:
+        """Everything was written and nothing failed."""
+        if self._recording is not None:
+            self._recording.end()
+
+    async def end(self, response: web.StreamResponse) -> None:
+        if not self._left:
+            with self._unless_recorded():
+                await response.write_eof()
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    @contextmanager
+    def _unless_recorded(self) -> Iterator[None]:
+        try:
+            yield
+        except ConnectionError:
+            if self._recording is None:
+                raise
+            self._left = True
 
     def _look(self) -> None:
         since = self._writing_since

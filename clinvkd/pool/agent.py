@@ -14,21 +14,25 @@ from pathlib import Path
 
 import structlog
 
+from ..approvals import Approvals
 from ..config import Backend
 from ..drivers.base import Driver, Json, Launch, Script
-from ..errors import AgentExited, BackendUnavailable, ClinvkError
+from ..errors import AgentExited, BackendUnavailable, ClinvkError, InvalidRequest
+from ..workdir import PARAM
 from . import descendants
 from .background import Background
+from .cgroup import Limits
 from .conversation import Conversation
 from .environment import child_environment
 from .locate import Found
 from .play import Play, write_private
-from .process import Process, Spawner
+from .process import DirectoryGoneError, Process, Spawner
 from .program_output import ProgramOutputs
 from .tool_server import ToolServer
 
 _log = structlog.get_logger(__name__)
 _numbers = itertools.count(1)
+_MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class House:
         inherited: the daemon's own environment, from which allowed names are passed on.
         tools: serves callers' tools to agents.
         outputs: what programs of agents printed when they were asked something.
+        approvals: where agents ask whether they may act.
     """
 
     spawner: Spawner
@@ -50,6 +55,7 @@ class House:
     inherited: Mapping[str, str]
     tools: ToolServer = field(default_factory=ToolServer)
     outputs: ProgramOutputs = field(default_factory=ProgramOutputs)
+    approvals: Approvals = field(default_factory=Approvals)
 
 
 class State(enum.Enum):
@@ -73,6 +79,8 @@ class Agent:
         turns: turns served.
         born: `time.monotonic()` of its start.
         failure: why the start failed, or None.
+        misplaced: the start failed because the caller's directory is gone, which is no fault of
+            the backend's.
         state_before_exit: its state when the process ended, or None.
     """
 
@@ -106,6 +114,7 @@ class Agent:
         self._started = asyncio.Event()
         self._last_discarded = self.born
         self.failure: str | None = None
+        self.misplaced = False
         self.state_before_exit: State | None = None
 
     @property
@@ -141,6 +150,8 @@ class Agent:
             self.failure = f"it did not get ready within {secs:g} s"
         except ClinvkError as error:
             self.failure = error.message
+        except DirectoryGoneError as error:
+            self.failure, self.misplaced = error.strerror, self.launch.cwd is not None
         except (OSError, ValueError) as error:
             self.failure = f"it could not be started: {error}"
         except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -159,8 +170,11 @@ class Agent:
 
         Raises:
             BackendUnavailable: it failed, or the agent is gone again.
+            InvalidRequest: the caller's directory is not there any more.
         """
         await self._started.wait()
+        if self.misplaced:
+            raise InvalidRequest(f"workdir: {self.failure}", param=PARAM)
         if self.failure is not None:
             raise BackendUnavailable(
                 f"backend {self.backend.name!r} is not available: {self.failure}", retry_after=5
@@ -215,6 +229,9 @@ class Agent:
                 environment=self._environment(),
                 on_lines=self._received,
                 on_exit=self._exited,
+                limits=Limits(
+                    memory=self._limits.memory_limit_mb * _MEBIBYTE, tasks=self._limits.tasks_limit
+                ),
             )
         self._handshake.start()
         await self._handshake.finish()

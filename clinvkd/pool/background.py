@@ -18,11 +18,12 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, coroutine: Coroutine[Any, Any, object], name: str) -> None:
-        """Run `coroutine` beside everything else."""
+    def start(self, coroutine: Coroutine[Any, Any, object], name: str) -> asyncio.Task[None]:
+        """Run `coroutine` beside everything else; its task, which never fails."""
         task = asyncio.get_running_loop().create_task(self._run(coroutine, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def aclose(self, grace: float) -> None:
         """Wait for the running tasks and those they start; cancel what is left after `grace` s."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..approvals import Relay
 from ..drivers.base import Exchange, Json, Script
 from ..errors import BackendError
 from .play import Play
@@ -36,9 +37,9 @@ class Conversation:
         self.paused = False
         self._offer: Offer | None = None
 
-    def begin(self, exchange: Exchange[None]) -> Play:
-        """Start playing a turn."""
-        self.play = Play(exchange, self.agent.send, self)
+    def begin(self, exchange: Exchange[None], relay: Relay) -> Play:
+        """Start playing a turn; `relay` asks whoever owns it."""
+        self.play = Play(exchange, self.agent.send, self, relay=relay)
         self.play.start()
         return self.play
 

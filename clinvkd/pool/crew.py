@@ -62,6 +62,7 @@ class Crew:
     Attributes:
         default: how the agents are started that most callers need.
         most: how many agents there may be.
+        room: how many conversations they can hold together.
         crashes: what is known of failed starts.
         restarts: agents that ended without being asked to.
         version: the agent's version once one told it, else None.
@@ -76,7 +77,9 @@ class Crew:
         owner: Owner,
     ) -> None:
         self.backend = backend
-        self.most = backend.pool.agents or driver.abilities_of(backend).agents
+        abilities = driver.abilities_of(backend)
+        self.most = backend.pool.agents or abilities.agents
+        self.room = self.most * (backend.pool.conversations or abilities.conversations)
         self.crashes = Crashes(backend.pool.crash_budget, backend.pool.crash_window_secs)
         self.restarts = 0
         self.version: str | None = None
@@ -294,7 +297,10 @@ class Crew:
             _log.info("agent ready", agent=agent.id, pid=agent.pid)
         elif agent.failure is not None:
             _log.warning("agent did not start", agent=agent.id, reason=agent.failure)
-            self.crashes.failed(agent.failure)
+            if agent.misplaced:
+                self._recent.pop(agent.launch, None)  # nobody can want a spare there
+            else:
+                self.crashes.failed(agent.failure)
             self.let_go(agent)
         self._owner.room()
 

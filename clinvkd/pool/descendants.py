@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import psutil
@@ -50,6 +50,37 @@ def memory(pid: int) -> int:
         with suppress(psutil.Error):
             total += member.memory_info().rss
     return total
+
+
+def used(pids: Sequence[int]) -> list[tuple[float, int]]:
+    """Processor seconds and resident bytes of each of `pids` with everything below it.
+
+    In one walk through all processes of the machine. Blocking: some milliseconds.
+    """
+    below: dict[int, list[psutil.Process]] = {}
+    roots: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            below.setdefault(process.ppid(), []).append(process)
+            roots[process.pid] = process
+    return [_sum(roots.get(pid), below) for pid in pids]
+
+
+def _sum(
+    process: psutil.Process | None, below: Mapping[int, list[psutil.Process]]
+) -> tuple[float, int]:
+    if process is None:
+        return 0.0, 0
+    seconds, resident = 0.0, 0
+    with suppress(psutil.Error), process.oneshot():
+        times = process.cpu_times()
+        # The last two are those of children that have ended and were waited for.
+        seconds = times.user + times.system + times.children_user + times.children_system
+        resident = process.memory_info().rss
+    for child in below.get(process.pid, ()):
+        more_seconds, more_resident = _sum(child, below)
+        seconds, resident = seconds + more_seconds, resident + more_resident
+    return seconds, resident
 
 
 def adopted(marker: str) -> list[psutil.Process]:

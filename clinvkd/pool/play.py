@@ -19,23 +19,33 @@ from typing import Any, Protocol
 
 import structlog
 
+from ..approvals import Relay
 from ..drivers.base import (
-    RECEIVE,
+    APPROVAL_DECIDED,
     AnswerTool,
+    AskApproval,
     Exchange,
     Json,
+    Receive,
     RunProgram,
     Send,
     ServeTools,
+    WithdrawApproval,
     WriteFile,
 )
 from ..errors import BackendError, ClinvkError
-from ..events import Event
+from ..events import ApprovalDecision, Event
 
 _log = structlog.get_logger(__name__)
 
 
-_EFFECTS = frozenset({WriteFile, RunProgram, ServeTools, AnswerTool})
+_EFFECTS = frozenset({WriteFile, RunProgram, ServeTools, AnswerTool, AskApproval, WithdrawApproval})
+
+_DENIED = {
+    "caller": "the user denied this action",
+    "limit": "nobody answered in time whether this action is allowed, so it is denied",
+}
+"""What the agent is told by who denied, when the caller says nothing."""
 
 
 class ToolDesk(Protocol):
@@ -56,6 +66,7 @@ class Play:
         write: sends one message to the agent.
         desk: serves tools; only exchanges of conversations need it.
         run: runs the agent's program with arguments; only handshakes need it.
+        relay: asks whoever owns the turn; only turns need it. It is closed with the exchange.
 
     Attributes:
         ended: whether the exchange ran to its end, well or badly.
@@ -69,11 +80,13 @@ class Play:
         write: Callable[[Json], None],
         desk: ToolDesk | None = None,
         run: Callable[[tuple[str, ...]], Coroutine[Any, Any, bytes | None]] | None = None,
+        relay: Relay | None = None,
     ) -> None:
         self._exchange = exchange
         self._write = write
         self._desk = desk
         self._run = run
+        self._relay = relay
         self._asking: asyncio.Task[bytes | None] | None = None
         self._events: list[Event] = []
         self._inbox: deque[Json] = deque()
@@ -81,6 +94,7 @@ class Play:
         self._discarding = False
         self._given_up: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self.ended = False
         self.error: BaseException | None = None
         self.progress = time.monotonic()
@@ -95,6 +109,7 @@ class Play:
         if self.ended:
             return
         if self._attending:
+            self._stop_waiting()
             self._step(message)
         else:
             self._inbox.append(message)
@@ -107,9 +122,11 @@ class Play:
             self._end(error)
 
     def abandon(self) -> None:
-        """Nobody reads the events any more; the exchange goes on."""
+        """Nobody reads the events or decides any more; the exchange goes on."""
         self._discarding = True
         self._events.clear()
+        if self._relay is not None:
+            self._relay.close()
 
     def give_up(self, error: BaseException) -> None:
         """Have `batch` raise `error` once the events before it are taken; the exchange goes on."""
@@ -120,6 +137,16 @@ class Play:
     def backlog(self) -> int:
         """Events that nobody has taken yet."""
         return len(self._events)
+
+    @property
+    def asking(self) -> bool:
+        """Whether the agent waits for somebody's decision."""
+        return self._relay is not None and self._relay.waiting
+
+    @property
+    def waited(self) -> float:
+        """Seconds so far in which the agent waited for somebody's decision."""
+        return 0.0 if self._relay is None else self._relay.waited
 
     async def batch(self) -> list[Event]:
         """All events that have come, at least one; empty once the exchange has ended.
@@ -173,8 +200,9 @@ class Play:
             while True:
                 step = send(value)
                 value = None
-                if step is RECEIVE:
+                if type(step) is Receive:
                     if not self._inbox:
+                        self._wait_within(step.within)
                         break
                     value = self._inbox.popleft()
                 elif type(step) is Send:
@@ -206,15 +234,47 @@ class Play:
             case AnswerTool(call, result):
                 assert self._desk is not None
                 self._desk.answer_tool(call, result)
+            case AskApproval():
+                self._ask(step)
+            case WithdrawApproval(question):
+                assert self._relay is not None
+                if (withdrawn := self._relay.withdraw(question)) is not None:
+                    self._events.append(withdrawn)
         return None
+
+    def _ask(self, step: AskApproval) -> None:
+        assert self._relay is not None
+        if self._discarding:  # there is nobody to ask any more
+            self._inbox.append(_decided(step.question, allowed=False, message=_DENIED["limit"]))
+            return
+
+        def decided(decision: ApprovalDecision) -> None:
+            self._events.append(decision)
+            message = decision.message or _DENIED.get(decision.by, "")
+            self.feed(_decided(step.question, allowed=decision.allowed, message=message))
+            self._wake()
+
+        self._events.append(self._relay.ask(step.question, step.action, decided))
 
     def _end(self, error: BaseException | None) -> None:
         self.ended = True
         self.error = error
+        if self._relay is not None:
+            self._relay.close()
         self._inbox.clear()
+        self._stop_waiting()
         if self._asking is not None:
             self._asking.cancel()
         self._wake()
+
+    def _wait_within(self, seconds: float | None) -> None:
+        if seconds is not None:
+            self._patience = asyncio.get_running_loop().call_later(seconds, self._step, None)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _write_file(self, step: WriteFile) -> None:
         self._attending = False
@@ -240,6 +300,11 @@ class Play:
             self.fail(BackendError(f"a private file for the agent could not be written: {error}"))
         else:
             self._go_on()
+
+
+def _decided(question: str, *, allowed: bool, message: str) -> Json:
+    params = {"question": question, "allowed": allowed, "message": message}
+    return {"method": APPROVAL_DECIDED, "params": params}
 
 
 def _as_failure(error: Exception) -> ClinvkError:

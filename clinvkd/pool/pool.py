@@ -19,11 +19,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from ..approvals import Relay
 from ..config import Backend
 from ..drivers.base import Driver, Exchange, Launch, Script
 from ..errors import BackendUnavailable, ClinvkError, ShuttingDown
 from ..prompt import Prompt
 from ..shaping import Shaper
+from ..workdir import check_in_place
 from .agent import Agent, House, State
 from .conversation import Conversation
 from .crew import Crew
@@ -89,6 +91,7 @@ class Pool:
 
         Raises:
             BackendUnavailable: not installed, not startable, down, or the queue is full.
+            InvalidRequest: the workdir is not there any more.
         """
         conversation, way = await self._acquire(prompt)
         self._turns[way] += 1
@@ -98,7 +101,8 @@ class Pool:
         budgets = Budgets(
             self._limits.first_byte_timeout_secs, self._limits.idle_timeout_secs, total_secs
         )
-        play = conversation.begin(exchange)
+        relay = Relay(self._house.approvals, prompt.client, self._limits.approval_timeout_secs)
+        play = conversation.begin(exchange, relay)
         turn = Turn(conversation, play, prompt, way, budgets, self._shaper(prompt))
         turn.when_completed.append(lambda: self._release(turn))
         self._running.add(turn)
@@ -171,6 +175,9 @@ class Pool:
         way = Way.SEED if agent.state is State.READY else Way.START
         try:
             await agent.ready()
+            if prompt.workdir is not None:
+                # It may have changed in the queue, and not every agent is started in it.
+                await asyncio.to_thread(check_in_place, prompt.workdir)
             self._refuse_when_closing()
             conversation = agent.open()
         except BaseException:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,9 @@ from pathlib import Path
 import psutil
 from pydantic_core import to_json
 
+from ..workdir import open_directory
 from . import descendants
+from .cgroup import Cgroup, Cgroups, Limits
 
 MAX_LINE = 256 * 1024 * 1024
 """Bytes without a newline after which the process counts as gone mad."""
@@ -27,6 +30,23 @@ _STDERR_LINES = 20
 _STDIN_GRACE = 1.0  # seconds an agent has to leave by itself after its stdin was closed
 _DRAIN_GRACE = 0.25  # seconds for output that is still in the pipe after the process ended
 
+NO_LIMITS = Limits()
+
+_ENTERS_BY_PROC = sys.platform == "linux"
+"""Whether a child can be told to begin in a directory by the number of a descriptor."""
+
+_ENTER = """\
+import os, sys
+directory = int(sys.argv[1])
+os.fchdir(directory)
+os.close(directory)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class DirectoryGoneError(OSError):
+    """The directory a process was to run in is not there any more, or is another one."""
+
 
 class Spawner:
     """Starts all subprocesses of the daemon, one at a time.
@@ -34,12 +54,16 @@ class Spawner:
     Starting blocks the event loop for a millisecond or two, and a burst of starts would hold up
     every open stream, so each start is followed by a pause for the others.
 
+    Args:
+        cgroups: makes a control group for each of them; None where there are none.
+
     Attributes:
         running: pids of the live subprocesses: children nobody else may wait for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cgroups: Cgroups | None = None) -> None:
         self.running: set[int] = set()
+        self._cgroups = cgroups
         self._one = asyncio.Semaphore(1)
 
     async def spawn(
@@ -50,27 +74,49 @@ class Spawner:
         environment: Mapping[str, str],
         on_lines: Callable[[list[bytes]], None],
         on_exit: Callable[[Process], None],
+        limits: Limits = NO_LIMITS,
     ) -> Process:
-        """Start a program in a session of its own.
+        """Start a program in a session of its own, and in a control group if there are any.
 
         Args:
+            argv: the program's absolute path and its arguments.
+            cwd: where it runs: absolute, all links resolved. It begins in that place and no
+                other, whatever somebody made of the path meanwhile.
             on_lines: gets the complete lines of every read of its stdout, synchronously.
             on_exit: called once when it has ended and its output was read; that may be before
                 this method returns.
+            limits: of the control group.
 
         Raises:
-            OSError: the program or the directory cannot be used.
+            DirectoryGoneError: the directory cannot be entered, or there is a link in its path.
+            OSError: the program cannot be run.
             ValueError: an argument or variable holds a NUL.
         """
         loop = asyncio.get_running_loop()
         async with self._one:
-            _, process = await loop.subprocess_exec(
-                lambda: Process(self, on_lines, on_exit),
-                *argv,
-                cwd=cwd,
-                env=dict(environment),
-                start_new_session=True,
-            )
+            directory = _open(cwd)
+            group = None
+            try:
+                group = self._cgroups.create(limits) if self._cgroups is not None else None
+                command = list(argv)
+                if not _ENTERS_BY_PROC:
+                    command = [sys.executable, "-ISc", _ENTER, str(directory), *command]
+                if group is not None:
+                    command = group.entering(command)
+                _, process = await loop.subprocess_exec(
+                    lambda: Process(self, on_lines, on_exit, group),
+                    *command,
+                    cwd=f"/proc/self/fd/{directory}" if _ENTERS_BY_PROC else None,
+                    pass_fds=() if _ENTERS_BY_PROC else (directory,),
+                    env=dict(environment),
+                    start_new_session=True,
+                )
+            except BaseException:
+                if group is not None:
+                    group.end()
+                raise
+            finally:
+                os.close(directory)
             await asyncio.sleep(0)
         return process
 
@@ -96,10 +142,12 @@ class Process(asyncio.SubprocessProtocol):
         spawner: Spawner,
         on_lines: Callable[[list[bytes]], None],
         on_exit: Callable[[Process], None],
+        group: Cgroup | None = None,
     ) -> None:
         self._spawner = spawner
         self._on_lines = on_lines
         self._on_exit = on_exit
+        self._group = group
         self._partial: list[bytes] = []
         self._partial_size = 0
         self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -197,7 +245,10 @@ class Process(asyncio.SubprocessProtocol):
                 self.signal_group(number)
                 await self._wait(wait)
         finally:
-            self.signal_group(signal.SIGKILL)  # also when the stop itself is cancelled
+            # Also when the stop itself is cancelled.
+            self.signal_group(signal.SIGKILL)
+            if self._group is not None:
+                self._group.kill()
         await self._end_descendants(below, marker)
 
     def signal_group(self, number: int) -> None:
@@ -207,6 +258,8 @@ class Process(asyncio.SubprocessProtocol):
 
     async def _end_descendants(self, below: list[psutil.Process], marker: str) -> None:
         await asyncio.to_thread(descendants.end, below, marker)
+        if self._group is not None:
+            await asyncio.to_thread(self._group.end)
         self._spawner.reap()
 
     def _end_when_mute(self) -> None:
@@ -223,3 +276,12 @@ class Process(asyncio.SubprocessProtocol):
             return None
         stdin = self._transport.get_pipe_transport(0)
         return stdin if isinstance(stdin, asyncio.WriteTransport) else None
+
+
+def _open(cwd: Path) -> int:
+    try:
+        return open_directory(cwd)
+    except OSError as error:
+        raise DirectoryGoneError(
+            error.errno, f"its directory cannot be entered: {error.strerror}", str(cwd)
+        ) from None

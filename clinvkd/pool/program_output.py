@@ -81,8 +81,7 @@ async def _run(
         async with asyncio.timeout(_PATIENCE):
             await process.exited.wait()
     finally:
-        if not process.exited.is_set():
-            await process.stop(_GRACE, marker)
+        await process.stop(_GRACE, marker)  # with what it may have left behind
     if process.returncode != 0:
         tail = process.stderr_tail.splitlines()[-1:]
         raise _Failed(f"status {process.returncode}: {''.join(tail)[:300]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..errors import BackendError, ClinvkError, TurnTimeout
@@ -14,6 +14,9 @@ from ..prompt import Block, Message, Prompt, Text, ToolUse
 from ..shaping import Shaper
 from .conversation import Conversation
 from .play import Play
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which a turn that waits for a person is looked at again, at the earliest."""
 
 
 class Way(enum.StrEnum):
@@ -31,7 +34,7 @@ class Budgets:
     Attributes:
         first: until the first text, thinking or tool use.
         idle: without any sign of life from the agent.
-        total: for the whole turn.
+        total: for the whole turn, less the time in which the agent waited for a decision.
     """
 
     first: float
@@ -51,7 +54,11 @@ class Turn:
         started: `time.monotonic()` of the begin.
         completed: the last event once it has come, else None.
         agent_session_id: the agent's own id of the conversation once told, else None.
-        when_completed: called once, after the last event has come and before it is given to the
+        model: the agent's name of the model once told, else None.
+        first_text_at: `time.monotonic()` of the first text once it was given, else None.
+        failure: what it failed with, else None.
+        when_completed: called once, as soon as the last event has come.
+        before_end: called and awaited once, after these and before the last event is given to the
             caller: who answers it at once must find the conversation parked and recorded.
     """
 
@@ -70,7 +77,11 @@ class Turn:
         self.started = time.monotonic()
         self.completed: Completed | None = None
         self.agent_session_id: str | None = None
+        self.model: str | None = None
+        self.first_text_at: float | None = None
+        self.failure: ClinvkError | None = None
         self.when_completed: list[Callable[[], None]] = []
+        self.before_end: list[Callable[[], Awaitable[None]]] = []
         self._play = play
         self._shaper = shaper
         self._text: list[str] = []
@@ -86,16 +97,24 @@ class Turn:
     async def __anext__(self) -> list[Event]:
         if self.completed is not None:
             raise StopAsyncIteration
-        events = await self._batch()
+        try:
+            events = await self._batch()
+        except ClinvkError as error:
+            self.failure = error
+            raise
         for event in events:
             if type(event) is TextDelta:
                 self._text.append(event.text)
+                if self.first_text_at is None:
+                    self.first_text_at = time.monotonic()
                 self._first_seen = True
             else:
                 self._note(event)
         if type(events[-1]) is Completed:
             for act in self.when_completed:
                 act()
+            for finish in self.before_end:
+                await finish()
         return events
 
     async def _batch(self) -> list[Event]:
@@ -145,9 +164,10 @@ class Turn:
         match event:
             case Completed():
                 self.completed = event
-            case Opened(agent_session_id=str(name)):
-                self.agent_session_id = name
-            case Opened() | Progress():
+            case Opened(name, model):
+                self.agent_session_id = name or self.agent_session_id
+                self.model = model or self.model
+            case Progress():
                 pass
             case Request(identity, name, arguments):
                 self._blocks = [*self.reply.content, ToolUse(identity, name, arguments)]
@@ -159,10 +179,13 @@ class Turn:
         """Look when the next budget would run out; one timer per turn, none per event."""
         now = time.monotonic()
         budgets = self._budgets
-        # An agent that is not read, or whose first answer is not taken, is not to blame.
-        alive = now if self.conversation.paused else self._play.progress
+        # An agent that is not read, waits for a person, or whose first answer is not taken, is
+        # not to blame.
+        asking = self._play.asking
+        alive = now if self.conversation.paused or asking else self._play.progress
+        total = budgets.total + self._play.waited
         limits = [
-            (self.started + budgets.total, f"the turn took longer than {budgets.total:g} s"),
+            (self.started + total, f"the turn took longer than {budgets.total:g} s"),
             (alive + budgets.idle, f"the agent gave no sign of life for {budgets.idle:g} s"),
         ]
         if not self._first_seen and not self._play.backlog:
@@ -173,4 +196,6 @@ class Turn:
             self._timer = None
             self.give_up(TurnTimeout(f"backend {self.prompt.backend!r}: {reason}"))
         else:
-            self._timer = asyncio.get_running_loop().call_later(when - now + 0.005, self._watch)
+            # While a person is asked the limits move along with the time.
+            pause = max(when - now, _LOOK_AGAIN) if asking else when - now
+            self._timer = asyncio.get_running_loop().call_later(pause + 0.005, self._watch)

@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from clinvkd.api.endpoint import ENGINE
 from clinvkd.config import Settings
 from clinvkd.engine import Engine
+from clinvkd.keys import KeyRing
 from clinvkd.server import create_app
 from clinvkd.sessions import Session
 
@@ -45,9 +46,13 @@ class Service:
         """Send a prompt to echo, or `body` as it is, and read the whole answer."""
         if body is None:
             body = {"backend": "echo", **fields}
+        return await self.send(PROMPT, body, headers)
+
+    async def send(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send `body` to a path and read the whole answer."""
         data = BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         headers = {"Content-Type": "application/json", **(headers or {})}
-        async with self.client.post(PROMPT, data=data, headers=headers) as response:
+        async with self.client.post(path, data=data, headers=headers) as response:
             return await Answer.of(response)
 
     async def text(self, prompt: str, **fields: Any) -> str:
@@ -75,14 +80,13 @@ class Service:
             raise ConnectionResetError("no answer")
         return int(received.split(" ")[1]), received
 
-    @property
-    def sessions(self) -> int:
+    async def sessions(self) -> int:
         """How many conversations callers could come back to."""
-        return len(self.engine.sessions)
+        return await self.engine.sessions.count()
 
-    def kept(self, session_id: str) -> Session:
+    async def kept(self, session_id: str) -> Session:
         """What is kept of a conversation."""
-        return self.engine.sessions.get(session_id, "")
+        return await self.engine.sessions.get(session_id, "")
 
     def figures(self, backend: str = "echo") -> Any:
         """What the pool of a backend holds."""
@@ -189,13 +193,19 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def serving(folder: Path, **sections: Any) -> AsyncIterator[Service]:
-    """The application with these sections of its configuration, agents in an empty home."""
+async def serving(
+    folder: Path, ring: KeyRing | None = None, **sections: Any
+) -> AsyncIterator[Service]:
+    """The application with these sections of its configuration, agents in an empty home.
+
+    Args:
+        ring: its API keys; None for none.
+    """
     settings = Settings.model_validate({"default_backend": "echo", **sections})
     home = folder / "home"
     home.mkdir(exist_ok=True)
     environ = {"PATH": str(folder / "no-programs"), "HOME": str(home), "LANG": "C.UTF-8"}
-    server = TestServer(create_app(settings, environ))
+    server = TestServer(create_app(settings, environ, ring))
     client = TestClient(server, timeout=ClientTimeout(total=60), connector=TCPConnector(limit=0))
     async with client:
         engine = server.app[ENGINE]

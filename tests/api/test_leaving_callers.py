@@ -33,13 +33,13 @@ async def test_leaving_before_text_interrupts_the_turn(
 ) -> None:
     await service.text("warm")
     agents = {agent.pid for agent in service.engine.pool("echo").crew}
-    sessions = service.sessions
+    sessions = await service.sessions()
     await leave_during(service, "[[silent 600]]never", headers)
     await until(lambda: service.figures().busy == 0)
     await service.idle()
     assert await service.text("still there") == "still there"
     assert agents == {agent.pid for agent in service.engine.pool("echo").crew}
-    assert service.sessions == sessions + 1
+    assert await service.sessions() == sessions + 1
 
 
 @pytest.mark.parametrize("headers", [SSE, NDJSON], ids=["sse", "ndjson"])
@@ -107,7 +107,7 @@ async def test_a_body_that_does_not_come_is_given_up(tmp_path: Path) -> None:
             b'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"prompt":'
         )
         head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 400 ")
+        assert head.startswith(b"HTTP/1.1 408 ")
         error = json.loads(await reader.readuntil(b"}}"))["error"]
         assert error["message"] == "the body did not arrive within 0.2 s"
         writer.close()

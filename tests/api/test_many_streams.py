@@ -32,7 +32,7 @@ async def test_two_hundred_streams_at_once(tmp_path: Path) -> None:
         answers = await asyncio.gather(*(ask(service, caller) for caller in range(CALLERS)))
         assert all(wanted == got for wanted, got in answers)
         assert len(set(answers)) == CALLERS
-        assert service.sessions == WARMING + CALLERS
+        assert await service.sessions() == WARMING + CALLERS
         await service.idle()
         figures = service.figures()
         assert (figures.busy, figures.queued, figures.restarts) == (0, 0, 0)

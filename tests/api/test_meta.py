@@ -33,7 +33,7 @@ async def test_all_members(service: Service) -> None:
     assert body["default_backend"] == {"name": "echo", "reason": "configured as default_backend"}
     assert body["session_store"] == {
         "available": True,
-        "session_count": service.sessions,
+        "session_count": await service.sessions(),
     }
     backends = {backend["name"]: backend for backend in body["backends"]}
     assert list(backends) == ["claude", "codex", "gemini", "local", "echo"]

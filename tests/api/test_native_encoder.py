@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from clinvkd.api.native.encoder import NativeEncoder
+from clinvkd.api.native.encoder import NativeEncoder, Writing
 from clinvkd.api.stream import NDJSON
+from clinvkd.engine import AnyTurn
 from clinvkd.events import Completed, Event, Opened, Progress, TokenUsage, Usage
 
 from ..pools import prompt
 from .service import Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def encoder_of(turn: AnyTurn, session_id: str | None = None) -> NativeEncoder:
+    return NativeEncoder(turn.prompt, lambda: turn.seconds, session_id, Writing(NDJSON))
 
 
 @pytest.mark.parametrize(
@@ -33,13 +38,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 )
 async def test_content(service: Service, event: Event, kind: str, content: dict[str, Any]) -> None:
     async with service.engine.turn(prompt("hi", backend="echo")) as turn:
-        told = json.loads(NativeEncoder(turn, None, NDJSON).feed([event]))
+        told = json.loads(encoder_of(turn).feed([event]))
     assert (told["type"], told["content"], told["sequence"]) == (kind, content, 1)
 
 
 async def test_the_price_is_told_when_the_agent_tells_it(service: Service) -> None:
     async with service.engine.turn(prompt("hi", backend="echo")) as turn:
-        encoder = NativeEncoder(turn, "id", NDJSON)
+        encoder = encoder_of(turn, "id")
         completed = Completed("max_turns", Usage(cache_write_tokens=3), 0.25)
         told = json.loads(encoder.feed([completed]))
     assert told["session_id"] == "id"

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from .service import PROMPT, Service, serving, until
 
+AUDIO = {"type": "audio", "media_type": "audio/wav", "data": "UklGRg=="}
 IMAGE = {"type": "image", "media_type": "image/png", "data": "aGVsbG8="}
 USER = {"role": "user", "content": "hi"}
 
@@ -21,9 +22,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def _nothing_runs_for_a_refused_request(service: Service) -> AsyncIterator[None]:
-    before = service.turns(), service.sessions
+    before = service.turns(), await service.sessions()
     yield
-    assert (service.turns(), service.sessions) == before
+    assert (service.turns(), await service.sessions()) == before
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,13 @@ async def test_what_is_no_json_object(service: Service, body: bytes, says: str) 
         ({"prompt": [{**IMAGE, "data": "QQ"}]}, "prompt[0].data"),
         ({"prompt": [{**IMAGE, "data": ""}]}, "prompt[0].data"),
         ({"prompt": [{**IMAGE, "media_type": "image/svg+xml"}]}, "prompt[0].media_type"),
+        ({"prompt": [{**AUDIO, "data": "not base64!"}]}, "prompt[0].data"),
+        ({"prompt": [{**AUDIO, "media_type": "audio/midi"}]}, "prompt[0].media_type"),
+        ({"prompt": [AUDIO]}, "prompt"),
+        ({"messages": [{"role": "user", "content": [AUDIO]}]}, "messages"),
+        ({"tool_results": [{"tool_use_id": "t", "content": [AUDIO]}]},
+         "tool_results[0].content[0]"),
+        ({"schema": {"type": 5}}, "schema"),
         ({"backend": 1}, "backend"),
         ({"session_id": 1}, "session_id"),
         ({"messages": {}}, "messages"),

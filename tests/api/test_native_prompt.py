@@ -76,7 +76,7 @@ async def test_every_field_is_taken(service: Service, tmp_path: Path) -> None:
     )
     assert answer.status == 200, answer.text
     assert answer.json["output"] == str(tmp_path)
-    kept = service.kept(answer.json["session_id"])
+    kept = await service.kept(answer.json["session_id"])
     assert kept.metadata == {"k": "v"}
     assert answer.json["model"] == "echo"
 

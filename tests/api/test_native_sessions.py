@@ -90,7 +90,7 @@ async def test_a_session_goes_on_with_another_backend(service: Service) -> None:
     assert answer.json["backend"] == "other"
     assert told["system"] == "Mine."
     assert said(told["history"]) == [("user", "across"), ("assistant", "across")]
-    kept = service.kept(session).prompt
+    kept = (await service.kept(session)).prompt
     assert (kept.backend, kept.permissions.approval) == ("other", "always")
     answer = await service.post(prompt="again", session_id=session, backend=None)
     assert answer.json["backend"] == "other"
@@ -104,18 +104,18 @@ async def test_what_a_turn_leaves_open_comes_from_the_session(
         system_prompt="S", metadata={"k": "v"},
     )  # fmt: skip
     assert await service.text("[[cwd]]", session_id=session) == str(tmp_path)
-    kept = service.kept(session)
+    kept = await service.kept(session)
     assert kept.metadata == {"k": "v"}
     assert (kept.prompt.system, kept.prompt.model) == ("S", "echo")
     assert (kept.prompt.permissions.sandbox, kept.prompt.permissions.tools) == ("read-only", True)
     assert await service.text("ok", session_id=session, metadata={"k": "w", "l": "x"}) == "ok"
-    assert service.kept(session).metadata == {"k": "w", "l": "x"}
+    assert (await service.kept(session)).metadata == {"k": "w", "l": "x"}
 
 
 async def test_a_restriction_goes_along_to_another_backend(service: Service) -> None:
     session = await started(service, "a", sandbox_mode="read-only", approval_mode="default")
     await service.text("b", session_id=session, backend="other")
-    kept = service.kept(session).prompt.permissions
+    kept = (await service.kept(session)).prompt.permissions
     assert (kept.sandbox, kept.approval) == ("read-only", "always")
 
 
@@ -128,10 +128,10 @@ async def test_messages_beside_a_session_are_refused(service: Service) -> None:
 
 
 async def test_an_ephemeral_turn_leaves_no_session(service: Service) -> None:
-    before = service.sessions
+    before = await service.sessions()
     answer = await service.post(prompt="secret", ephemeral=True)
     assert "session_id" not in answer.json
-    assert service.sessions == before
+    assert await service.sessions() == before
 
 
 async def test_an_ephemeral_turn_does_not_change_its_session(service: Service) -> None:
@@ -153,9 +153,9 @@ async def test_a_failed_turn_does_not_change_its_session(service: Service) -> No
 
 
 async def test_a_failed_first_turn_makes_no_session(service: Service) -> None:
-    before = service.sessions
+    before = await service.sessions()
     assert (await service.post(prompt="[[fail broken]]")).status == 500
-    assert service.sessions == before
+    assert await service.sessions() == before
 
 
 async def test_a_part_of_an_id_finds_nothing(service: Service) -> None:

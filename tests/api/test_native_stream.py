@@ -110,10 +110,10 @@ async def test_the_working_directory_is_told(service: Service, tmp_path: Path) -
 
 
 async def test_an_ephemeral_stream_has_no_session(service: Service) -> None:
-    before = service.sessions
+    before = await service.sessions()
     answer = await service.post(prompt="hi", ephemeral=True, headers=SSE)
     assert not any("session_id" in event for event in answer.events)
-    assert service.sessions == before
+    assert await service.sessions() == before
 
 
 @pytest.mark.parametrize("accept", [SSE, NDJSON], ids=["sse", "ndjson"])

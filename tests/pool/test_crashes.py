@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from clinvkd.errors import BackendUnavailable
+from clinvkd.config import Backend
+from clinvkd.drivers.base import Launch
+from clinvkd.errors import BackendUnavailable, InvalidRequest
 from clinvkd.pool import Agent, State, Way
 from clinvkd.pool import crashes as crashes_module
 from clinvkd.pool.crashes import Crashes
+from clinvkd.prompt import Prompt
 
 from .driver import Many
 from .stage import backend, ready, say, stage, until
@@ -143,3 +147,29 @@ async def test_an_agent_that_lived_long_has_proved_itself(
         agent.born = time.monotonic() - 11
         pool.tend()
         assert pool.crew.crashes.pause == 0
+
+
+async def test_a_directory_that_is_gone_is_the_callers_trouble_alone(tmp_path: Path) -> None:
+    async with stage(backend(crash_budget=1), tmp_path) as pool:
+        with pytest.raises(InvalidRequest, match="cannot be entered") as caught:
+            await say(pool, "hello", workdir=tmp_path / "gone")
+        assert caught.value.param == "workdir"
+        assert pool.crew.unavailable() is None
+        assert list(pool.crew._recent) == []  # no spare is started there
+        assert await say(pool, "hello") == "hello"
+
+
+class Elsewhere(Many):
+    """Agents that are told of the directory later, by a message."""
+
+    @classmethod
+    def launch(cls, backend: Backend, prompt: Prompt) -> Launch:
+        return replace(super().launch(backend, prompt), cwd=None)
+
+
+async def test_a_directory_that_changed_in_the_queue_is_not_used(tmp_path: Path) -> None:
+    async with stage(backend(), tmp_path, Elsewhere) as pool:
+        (tmp_path / "link").symlink_to("/etc")
+        with pytest.raises(InvalidRequest, match="workdir"):
+            await say(pool, "hello", workdir=tmp_path / "link")
+        assert all(agent.free == agent.capacity for agent in pool.crew)

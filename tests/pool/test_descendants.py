@@ -50,6 +50,14 @@ def test_the_tree_holds_all_generations(family: subprocess.Popen[bytes]) -> None
     assert descendants.memory(family.pid) > psutil.Process(family.pid).memory_info().rss
 
 
+def test_what_all_generations_use_is_one_sum(family: subprocess.Popen[bytes]) -> None:
+    alone = psutil.Process(family.pid).memory_info().rss
+    (cpu, memory), gone = descendants.used([family.pid, 2**22 + 1])
+    assert cpu > 0
+    assert memory > alone * 2
+    assert gone == (0, 0)
+
+
 def test_an_ended_process_has_no_tree_and_no_memory(family: subprocess.Popen[bytes]) -> None:
     gone = subprocess.Popen(["/bin/true"])
     gone.wait(PATIENCE)

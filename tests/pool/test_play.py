@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clinvkd.drivers.base import RECEIVE, Exchange, Json, Send, WriteFile
+from clinvkd.drivers.base import RECEIVE, Exchange, Json, Receive, Send, WriteFile
 from clinvkd.errors import BackendError, TurnTimeout
 from clinvkd.events import Event, TextDelta
 from clinvkd.pool.play import Play, write_private
@@ -55,6 +55,34 @@ async def test_what_comes_before_the_start_is_not_lost() -> None:
     assert sent == []
     play.start()
     assert await play.batch() == [TextDelta("early")]
+
+
+async def test_a_silence_can_be_told() -> None:
+    def listening() -> Exchange[None]:
+        while (message := (yield Receive(within=0.01))) is not None:
+            yield TextDelta(message["text"])
+        yield TextDelta("silence")
+        yield RECEIVE
+
+    play, _ = playing(listening())
+    play.start()
+    play.feed({"text": "a"})
+    assert await play.batch() == [TextDelta("a")]
+    assert await play.batch() == [TextDelta("silence")]
+    assert not play.ended
+
+
+async def test_a_silence_after_the_end_is_nothing() -> None:
+    def listening() -> Exchange[None]:
+        yield Receive(within=0.001)
+        raise AssertionError("it was closed")
+
+    play, _ = playing(listening())
+    play.start()
+    play.fail(BackendError("gone"))
+    await asyncio.sleep(0.01)
+    with pytest.raises(BackendError, match="gone"):
+        await play.batch()
 
 
 async def test_a_failure_before_the_start_stays() -> None:

@@ -16,7 +16,8 @@ from clinvkd.errors import AgentExited
 from clinvkd.events import Event
 from clinvkd.pool import Spawner, State
 from clinvkd.pool import process as process_module
-from clinvkd.pool.process import Process
+from clinvkd.pool.process import DirectoryGoneError, Process
+from clinvkd.workdir import open_directory
 
 from ..pools import prompt, text_of
 from .driver import Many
@@ -198,6 +199,41 @@ async def test_nothing_is_inherited_but_the_three_standard_files(tmp_path: Path)
         os.close(readable)
         os.close(writable)
     assert ears.lines == [b"3"]
+
+
+@pytest.fixture(params=["by number", "by a program"])
+def entering(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a child enters its directory: the second way is that of systems without ``/proc``."""
+    monkeypatch.setattr(process_module, "_ENTERS_BY_PROC", request.param == "by number")
+
+
+@pytest.mark.usefixtures("entering")
+async def test_a_process_begins_in_the_directory_that_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody swaps the path at the worst moment: after it was opened, before it is entered."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    project.mkdir()
+    elsewhere.mkdir()
+
+    def open_and_swap(path: Path) -> int:
+        descriptor = open_directory(path)
+        project.rename(tmp_path / "moved")
+        project.symlink_to(elsewhere)
+        return descriptor
+
+    monkeypatch.setattr(process_module, "open_directory", open_and_swap)
+    ears = Ears()
+    program = "import os; print(os.getcwd(), sorted(os.listdir('/dev/fd'))[:-1], flush=True)"
+    process = await ears.all_of(program, project)
+    assert process.returncode == 0
+    assert ears.lines == [f"{tmp_path}/moved ['0', '1', '2']".encode()]
+
+
+async def test_a_directory_that_became_a_link_is_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    with pytest.raises(DirectoryGoneError, match="cannot be entered"):
+        await Ears().spawn("pass", tmp_path / "link")
 
 
 async def test_what_cannot_be_started_raises(tmp_path: Path) -> None:

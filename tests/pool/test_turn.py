@@ -58,6 +58,8 @@ async def test_the_caller_is_told_all_and_then_no_more(tmp_path: Path) -> None:
         assert events == [Progress("asked"), TextDelta("hello"), Completed("end_turn")]
         assert turn.reply.text == "hello"
         assert turn.seconds > 0
+        assert turn.first_text_at is not None
+        assert turn.started <= turn.first_text_at <= turn.started + turn.seconds
         assert not turn.running
         with pytest.raises(StopAsyncIteration):
             await anext(turn)

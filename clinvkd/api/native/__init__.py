@@ -7,15 +7,26 @@ from typing import Any, ClassVar
 from ...errors import ClinvkError
 from ..dialect import Dialect
 from ..endpoint import Endpoint
+from . import approval_handlers, handlers, job_handlers, session_handlers, usage_handlers
 from .encoder import error_content
-from .handlers import ENDPOINTS
+from .event_types import ErrorBody
+from .jobs import jobs
 
 
 class NativeDialect(Dialect):
     """Routes and errors of the native API."""
 
     prefix = "/api/v1"
-    endpoints: ClassVar[tuple[Endpoint, ...]] = ENDPOINTS
+    title = "Native API"
+    error_body = ErrorBody
+    endpoints: ClassVar[tuple[Endpoint, ...]] = (
+        *handlers.ENDPOINTS,
+        *session_handlers.ENDPOINTS,
+        *job_handlers.ENDPOINTS,
+        *usage_handlers.ENDPOINTS,
+        *approval_handlers.ENDPOINTS,
+    )
+    lifetimes = (jobs,)
 
     @classmethod
     def render_error(cls, error: ClinvkError, request_id: str) -> dict[str, Any]:

@@ -3,20 +3,26 @@
     {"type","backend","session_id"?,"timestamp","sequence","content"?}
 
 ``message`` comes once per delta, ``error`` when the turn fails, ``complete`` exactly once and
-last; beside them ``init``, ``thinking``, ``tool_use``, ``tool_result``, ``progress`` and
-``token_usage``.
+last; beside them ``init``, ``thinking``, ``tool_use``, ``tool_result``, ``approval_request``,
+``approval_decision``, ``progress`` and ``token_usage``. Events of several prompts in one stream
+also say whose they are (``task``, ``step``, ``judge``), and after the last of them comes one
+``result`` with the whole answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
+from pydantic import JsonValue
 from pydantic_core import to_json
 
-from ...engine import AnyTurn
 from ...errors import ClinvkError
 from ...events import (
+    ApprovalDecision,
+    ApprovalRequest,
     Completed,
     Event,
     MessagesApiEvent,
@@ -31,30 +37,62 @@ from ...events import (
     ToolCall,
     ToolOutput,
 )
+from ...prompt import Prompt
 from ..dialect import Encoder, any_substance
 from ..stream import EVENT_STREAM
 from .models import usage_content
 
+_NO_TAG: Mapping[str, JsonValue] = MappingProxyType({})
 
-class NativeEncoder(Encoder[list[Event]]):
-    """One stream of unified events.
 
-    Args:
-        turn: whose events they are.
-        session_id: ours, or None when the turn is not kept.
+class Writing:
+    """How events are written in one stream.
+
+    Attributes:
         content_type: ``text/event-stream`` or ``application/x-ndjson``.
+        before, after: what stands around the JSON of an event.
+        sequence: number of the last event; from 1.
     """
 
-    def __init__(self, turn: AnyTurn, session_id: str | None, content_type: str) -> None:
+    def __init__(self, content_type: str) -> None:
         self.content_type = content_type
-        self._turn = turn
-        self._sequence = 0
-        before, self._after = (b"data: ", b"\n\n") if content_type == EVENT_STREAM else (b"", b"\n")
-        common = b',"backend":' + to_json(turn.prompt.backend)
-        if session_id is not None:
-            common += b',"session_id":' + to_json(session_id)
-        common += b',"timestamp":"'
-        self._open = before + b'{"type":'
+        sse = content_type == EVENT_STREAM
+        self.before, self.after = (b"data: ", b"\n\n") if sse else (b"", b"\n")
+        self.sequence = 0
+
+    def event(self, kind: str, content: object) -> bytes:
+        """An event that is about no single prompt."""
+        self.sequence += 1
+        told = {"type": kind, "timestamp": _now().decode(), "sequence": self.sequence}
+        return self.before + to_json({**told, "content": content}) + self.after
+
+
+class NativeEncoder(Encoder[list[Event]]):
+    """The unified events of one prompt.
+
+    Args:
+        prompt: whose they are.
+        seconds: tells how long it has run.
+        session_id: ours, or None when the turn is not kept.
+        writing: of the stream, shared by all that write into it.
+        tag: further members of every event.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        seconds: Callable[[], float],
+        session_id: str | None,
+        writing: Writing,
+        tag: Mapping[str, JsonValue] = _NO_TAG,
+    ) -> None:
+        self.content_type = writing.content_type
+        self._prompt = prompt
+        self._seconds = seconds
+        self._writing = writing
+        members = {"backend": prompt.backend, **tag, **_given(session_id=session_id)}
+        common = b"," + to_json(members)[1:-1] + b',"timestamp":"'
+        self._open = writing.before + b'{"type":'
         self._common = common
         self._message = self._open + b'"message"' + common
 
@@ -64,14 +102,14 @@ class NativeEncoder(Encoder[list[Event]]):
         parts: list[bytes] = []
         for event in events:
             if type(event) is TextDelta:
-                self._sequence += 1
+                self._writing.sequence += 1
                 parts += (
                     self._message,
                     now,
-                    b'","sequence":%d,"content":{"text":' % self._sequence,
+                    b'","sequence":%d,"content":{"text":' % self._writing.sequence,
                     to_json(event.text),
                     b"}}",
-                    self._after,
+                    self._writing.after,
                 )
             elif (told := self._content(event)) is not None:
                 parts.append(self._event(now, *told))
@@ -89,17 +127,17 @@ class NativeEncoder(Encoder[list[Event]]):
         )
 
     def _event(self, now: bytes, kind: str, content: dict[str, Any]) -> bytes:
-        self._sequence += 1
+        self._writing.sequence += 1
         return b"".join(
             (
                 self._open,
                 to_json(kind),
                 self._common,
                 now,
-                b'","sequence":%d,"content":' % self._sequence,
+                b'","sequence":%d,"content":' % self._writing.sequence,
                 to_json(content),
                 b"}",
-                self._after,
+                self._writing.after,
             )
         )
 
@@ -110,7 +148,7 @@ class NativeEncoder(Encoder[list[Event]]):
                 return "init", _given(
                     model=model,
                     backend_session_id=agent_session_id,
-                    working_dir=str(self._turn.prompt.workdir or "") or None,
+                    working_dir=str(self._prompt.workdir or "") or None,
                 )
             case ThinkingDelta(text):
                 return "thinking", {"text": text}
@@ -123,6 +161,23 @@ class NativeEncoder(Encoder[list[Event]]):
                     "output": output,
                     "is_error": is_error,
                 }
+            case ApprovalRequest(id_, action, expires_at):
+                return "approval_request", _given(
+                    approval_id=id_,
+                    tool_id=action.call,
+                    tool_name=action.tool,
+                    input=action.input,
+                    summary=action.summary,
+                    options=list(action.options),
+                    expires_at=_time(datetime.fromtimestamp(expires_at, UTC)),
+                )
+            case ApprovalDecision(id_, allowed, by, message):
+                return "approval_decision", _given(
+                    approval_id=id_,
+                    decision="allow" if allowed else "deny",
+                    by=by,
+                    message=message,
+                )
             case Progress(stage, message):
                 return "progress", _given(stage=stage, message=message)
             case TokenUsage(usage):
@@ -141,7 +196,7 @@ class NativeEncoder(Encoder[list[Event]]):
                 return None
 
     def _duration(self) -> int:
-        return round(self._turn.seconds * 1000)
+        return round(self._seconds() * 1000)
 
 
 def error_content(error: ClinvkError) -> dict[str, Any]:
@@ -159,4 +214,8 @@ def _given(**members: object) -> dict[str, Any]:
 
 
 def _now() -> bytes:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
+    return _time(datetime.now(UTC)).encode()
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

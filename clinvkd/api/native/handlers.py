@@ -2,112 +2,115 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
-from pydantic_core import to_json
 
-from ...engine import AnyTurn
-from ...events import Completed, Opened
-from ...intake import Approved
-from ...prompt import ToolUse
-from ...sessions import SessionStore
-from ..dialect import CLIENT, IGNORED
-from ..endpoint import ENGINE, body_of, endpoint
-from ..stream import EVENT_STREAM, NDJSON, stream
-from .encoder import NativeEncoder
-from .models import DryRunAnswer, PromptAnswer, PromptRequest, usage_content
-from .rehearsal import rehearse
+from ..endpoint import ENGINE, TURN_ERRORS, Returns, endpoint
+from ..stream import EVENT_STREAM, NDJSON
+from .event_types import LaneEvent, PromptEvent
+from .job_models import JobAnswer
+from .models import BackendAnswer, BackendsAnswer, DryRunAnswer, PromptAnswer, PromptRequest
+from .performing import json_response, perform
+from .prompting import PROMPT
+from .workflow_models import (
+    ChainAnswer,
+    ChainRequest,
+    CompareAnswer,
+    CompareRequest,
+    DryRuns,
+    ParallelAnswer,
+    ParallelRequest,
+)
+from .workflows import CHAIN, COMPARE, PARALLEL
 
 
-@endpoint("POST", "/prompt", body=PromptRequest, summary="Ask an agent.")
+def _performed(answer: Any, event: Any) -> tuple[Returns, ...]:
+    """What an operation answers with; `answer` is the type of the whole, `event` of a part."""
+    return (
+        Returns(answer, "The whole answer, or with `dry_run` what would be done."),
+        Returns(
+            event, "One event after the other, as they happen.", media_types=(EVENT_STREAM, NDJSON)
+        ),
+        Returns(JobAnswer, "With `background`: the job that was started.", 202),
+    )
+
+
+@endpoint(
+    "POST",
+    "/prompt",
+    body=PromptRequest,
+    summary="Ask an agent.",
+    operation="sendPrompt",
+    returns=_performed(PromptAnswer | DryRunAnswer, PromptEvent),
+    raises=TURN_ERRORS,
+)
 async def prompt(request: web.Request) -> web.StreamResponse:
-    """Run one prompt; one JSON object, or a stream when the caller asks for one."""
-    engine = request.app[ENGINE]
-    body = body_of(request, PromptRequest)
-    session = engine.sessions.get(body.session_id, CLIENT) if body.session_id else None
-    approved = await engine.approve(body.asked(session))
-    headers = _headers(approved, body)
-    if body.dry_run or engine.settings.unified_flags.dry_run:
-        return _json(rehearse(engine.pool(approved.prompt.backend), approved.prompt), headers)
-    kept = None if approved.prompt.ephemeral else body.session_id or SessionStore.new_id()
-    content_type = _streamed(request, body, engine.settings.output.format)
-    metadata = body.metadata or (session.metadata if session else {})
-    async with engine.turn(approved.prompt, kept, metadata) as turn:
-        if content_type is None:
-            return _json(await _collect(turn, kept), headers)
-        return await stream(
-            request,
-            turn,
-            NativeEncoder(turn, kept, content_type),
-            server=engine.settings.server,
-            headers=headers,
-        )
+    """Run one prompt."""
+    return await perform(request, PROMPT)
 
 
-@endpoint("GET", "/backends", summary="Backends, and which of them can be used.")
+@endpoint(
+    "POST",
+    "/parallel",
+    body=ParallelRequest,
+    summary="Ask several things at once.",
+    operation="runParallel",
+    returns=_performed(ParallelAnswer | DryRuns, LaneEvent),
+    raises=TURN_ERRORS,
+)
+async def parallel(request: web.Request) -> web.StreamResponse:
+    """Run several prompts at the same time."""
+    return await perform(request, PARALLEL)
+
+
+@endpoint(
+    "POST",
+    "/chain",
+    body=ChainRequest,
+    summary="Ask step by step.",
+    operation="runChain",
+    returns=_performed(ChainAnswer | DryRuns, LaneEvent),
+    raises=TURN_ERRORS,
+)
+async def chain(request: web.Request) -> web.StreamResponse:
+    """Run prompts one after the other, each with what those before it answered."""
+    return await perform(request, CHAIN)
+
+
+@endpoint(
+    "POST",
+    "/compare",
+    body=CompareRequest,
+    summary="Ask several agents the same.",
+    operation="runCompare",
+    returns=_performed(CompareAnswer | DryRuns, LaneEvent),
+    raises=TURN_ERRORS,
+)
+async def compare(request: web.Request) -> web.StreamResponse:
+    """Run one prompt on several backends and show the answers side by side."""
+    return await perform(request, COMPARE)
+
+
+@endpoint(
+    "GET",
+    "/backends",
+    summary="Backends, and which of them can be used.",
+    operation="listBackends",
+    returns=(Returns(BackendsAnswer),),
+)
 async def backends(request: web.Request) -> web.StreamResponse:
     """All enabled backends in the order of the configuration."""
     reports = [
-        {
-            "name": report.name,
-            "available": report.reason is None,
-            **({"reason": report.reason} if report.reason else {}),
-            **({"version": report.version} if report.version else {}),
-        }
+        BackendAnswer(
+            name=report.name,
+            available=report.reason is None,
+            reason=report.reason or None,
+            version=report.version or None,
+        )
         for report in request.app[ENGINE].report()
     ]
-    return web.json_response(body=to_json({"backends": reports}))
+    return json_response(BackendsAnswer(backends=reports))
 
 
-ENDPOINTS = (prompt, backends)
-
-
-async def _collect(turn: AnyTurn, session_id: str | None) -> PromptAnswer:
-    model = None
-    completed = Completed()
-    async for events in turn:
-        for event in events:
-            match event:
-                case Opened(model=str(name)):
-                    model = name
-                case Completed():
-                    completed = event
-    return PromptAnswer(
-        session_id=session_id,
-        backend=turn.prompt.backend,
-        model=model,
-        duration_ms=round(turn.seconds * 1000),
-        output=turn.reply.text,
-        stop_reason=completed.stop_reason,
-        tool_calls=[
-            {"id": block.id, "name": block.name, "input": block.input}
-            for block in turn.reply.content
-            if isinstance(block, ToolUse)
-        ]
-        or None,
-        token_usage=usage_content(completed.usage),
-        cost_usd=completed.cost_usd,
-        agent_session_id=turn.agent_session_id,
-    )
-
-
-def _streamed(request: web.Request, body: PromptRequest, default: str) -> str | None:
-    """Content type of the stream the caller wants, or None for one object."""
-    accept = request.headers.get("Accept", "")
-    for content_type in (EVENT_STREAM, NDJSON):
-        if content_type in accept:
-            return content_type
-    wanted = body.output_format if body.output_format not in ("", "default") else default
-    return NDJSON if wanted == "stream-json" else None
-
-
-def _headers(approved: Approved, body: PromptRequest) -> dict[str, str]:
-    ignored = (*approved.ignored, *(("verbose",) if body.verbose else ()))
-    return {IGNORED: ", ".join(ignored)} if ignored else {}
-
-
-def _json(answer: PromptAnswer | DryRunAnswer, headers: dict[str, str]) -> web.Response:
-    return web.Response(
-        body=answer.model_dump_json(exclude_none=True).encode(),
-        content_type="application/json",
-        headers=headers,
-    )
+ENDPOINTS = (prompt, parallel, chain, compare, backends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -11,6 +12,7 @@ from ...events import Usage
 from ...intake import Asked
 from ...prompt import (
     Approval,
+    Audio,
     Block,
     Image,
     Message,
@@ -21,7 +23,8 @@ from ...prompt import (
     ToolResult,
 )
 from ...sessions import Session
-from ..tools import checked_schema, checked_tools, tool_of
+from ..schemas import answer_schema
+from ..tools import checked_tools, tool_of
 
 Limit = Annotated[int, Field(ge=0, le=2**31 - 1)]
 OutputFormat = Literal["default", "text", "json", "stream-json"]
@@ -30,18 +33,20 @@ OutputFormat = Literal["default", "text", "json", "stream-json"]
 _BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What is read or written by the native API: nothing it does not know is accepted."""
+
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
-class TextPart(_Body):
+class TextPart(Body):
     """A piece of text."""
 
     type: Literal["text"]
     text: str
 
 
-class ImagePart(_Body):
+class ImagePart(Body):
     """An image in the request itself."""
 
     type: Literal["image"]
@@ -50,11 +55,23 @@ class ImagePart(_Body):
     """Standard base64."""
 
 
-Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+class AudioPart(Body):
+    """A recording in the request itself."""
+
+    type: Literal["audio"]
+    media_type: Literal[
+        "audio/wav", "audio/mp3", "audio/aiff", "audio/aac", "audio/ogg", "audio/flac"
+    ]
+    data: Annotated[str, Field(min_length=1, pattern=_BASE64)]
+    """Standard base64."""
+
+
+Part = Annotated[TextPart | ImagePart | AudioPart, Field(discriminator="type")]
 Content = str | list[Part]
+ResultPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
-class ToolDeclaration(_Body):
+class ToolDeclaration(Body):
     """A function of the caller's that the model may call."""
 
     name: str
@@ -63,27 +80,73 @@ class ToolDeclaration(_Body):
     """JSON Schema of its arguments."""
 
 
-class ToolResultPart(_Body):
+class ToolResultPart(Body):
     """What a call of the caller's tool gave."""
 
     tool_use_id: str
-    content: Content = ""
+    content: str | list[ResultPart] = ""
     is_error: bool = False
 
 
-class HistoryMessage(_Body):
+class HistoryMessage(Body):
     """An earlier message of the conversation."""
 
     role: Literal["user", "assistant"]
     content: Content
 
 
-class PromptRequest(_Body):
-    """One prompt to one agent."""
+class AgentOptions(Body):
+    """How an agent works on a prompt; what is left out comes from the configuration."""
+
+    model: str = ""
+    """The agent's name of a model, or fast, balanced, best; empty for the agent's default."""
+
+    workdir: str = ""
+    """Absolute path of the directory to work in; empty for a private empty one."""
+
+    approval_mode: Approval | Literal[""] = ""
+    """What happens when the agent would ask before it acts."""
+
+    sandbox_mode: Sandbox | Literal[""] = ""
+    """Where the agent may write."""
+
+    max_tokens: Limit = 0
+    """Most tokens of the answer; 0 for the agent's own limit."""
+
+    max_turns: Limit = 0
+    """Most rounds of the agent's own tool loop; 0 for the agent's own limit."""
+
+    system_prompt: str = ""
+    """Replaces the agent's own system prompt."""
+
+    verbose: bool = False
+    """Accepted for compatibility; the events already tell everything."""
+
+    extra: list[str] = Field(default_factory=list)
+    """Further options as ``--name=value``, from the backend's allow-list."""
+
+    def asked_of(self, backend: str | None, messages: tuple[Message, ...]) -> Asked:
+        """A request with these options, free of this dialect."""
+        return Asked(
+            messages=messages,
+            backend=backend,
+            model=self.model or None,
+            system=self.system_prompt or None,
+            workdir=self.workdir or None,
+            approval=self.approval_mode or None,
+            sandbox=self.sandbox_mode or None,
+            max_tokens=self.max_tokens or None,
+            max_turns=self.max_turns or None,
+            extra=tuple(self.extra),
+        )
+
+
+class Prompting(AgentOptions):
+    """One prompt to one agent, alone or as one of several."""
 
     prompt: Content | None = None
-    """What the agent is asked: a text, or a list of text and image parts. Required, unless there
-    are tool results."""
+    """What the agent is asked: a text, or a list of text, image and audio parts. Required, unless
+    there are tool results."""
 
     tools: list[ToolDeclaration] = Field(default_factory=list)
     """Functions of the caller's: a turn that calls them ends with `stop_reason` `tool_use`."""
@@ -103,41 +166,8 @@ class PromptRequest(_Body):
     messages: list[HistoryMessage] = Field(default_factory=list)
     """Earlier messages, given to the agent natively before the prompt."""
 
-    model: str = ""
-    """The agent's name of a model, or fast, balanced, best; empty for the agent's default."""
-
-    workdir: str = ""
-    """Absolute path of the directory to work in; empty for a private empty one."""
-
-    approval_mode: Approval | Literal[""] = ""
-    """What happens when the agent would ask before it acts."""
-
-    sandbox_mode: Sandbox | Literal[""] = ""
-    """Where the agent may write."""
-
-    output_format: OutputFormat | Literal[""] = ""
-    """``stream-json`` streams; otherwise the answer is one JSON object."""
-
-    max_tokens: Limit = 0
-    """Most tokens of the answer; 0 for the agent's own limit."""
-
-    max_turns: Limit = 0
-    """Most rounds of the agent's own tool loop; 0 for the agent's own limit."""
-
-    system_prompt: str = ""
-    """Replaces the agent's own system prompt."""
-
-    verbose: bool = False
-    """Accepted for compatibility; the events already tell everything."""
-
-    dry_run: bool = False
-    """Answer with what would be started and sent; run nothing."""
-
     ephemeral: bool = False
     """Keep nothing of it."""
-
-    extra: list[str] = Field(default_factory=list)
-    """Further options as ``--name=value``, from the backend's allow-list."""
 
     metadata: dict[str, str] = Field(default_factory=dict)
     """Kept with the session."""
@@ -162,9 +192,8 @@ class PromptRequest(_Body):
         approval, sandbox = before.permissions.approval, before.permissions.sandbox
         asked = self._asked((*session.messages, new), self.backend or before.backend)
         workdir = str(before.workdir) if before.workdir else None
-        return Asked(
-            messages=asked.messages,
-            backend=asked.backend,
+        return replace(
+            asked,
             model=asked.model or (before.model if same_backend else None),
             system=asked.system or before.system,
             workdir=asked.workdir or workdir,
@@ -172,12 +201,7 @@ class PromptRequest(_Body):
             approval=asked.approval
             or (approval if same_backend or approval != "default" else None),
             sandbox=asked.sandbox or (sandbox if same_backend or sandbox != "default" else None),
-            max_tokens=asked.max_tokens,
-            max_turns=asked.max_turns,
-            extra=asked.extra,
             tools=asked.tools or before.tools,
-            output=asked.output,
-            ephemeral=asked.ephemeral,
         )
 
     def _new(self) -> Message:
@@ -201,24 +225,33 @@ class PromptRequest(_Body):
         )
 
     def _asked(self, messages: tuple[Message, ...], backend: str | None) -> Asked:
-        return Asked(
-            messages=messages,
-            backend=backend,
-            model=self.model or None,
-            system=self.system_prompt or None,
-            workdir=self.workdir or None,
-            approval=self.approval_mode or None,
-            sandbox=self.sandbox_mode or None,
-            max_tokens=self.max_tokens or None,
-            max_turns=self.max_turns or None,
-            extra=tuple(self.extra),
+        return replace(
+            self.asked_of(backend, messages),
             tools=self._declared(),
-            output=OutputSchema(checked_schema(self.schema_, "schema")) if self.schema_ else None,
+            output=OutputSchema(answer_schema(self.schema_, "schema")) if self.schema_ else None,
             ephemeral=self.ephemeral,
         )
 
 
-class PromptAnswer(_Body):
+class OperationRequest(Body):
+    """What can be answered as one object, as a stream, and as a job."""
+
+    output_format: OutputFormat | Literal[""] = ""
+    """``stream-json`` streams; otherwise the answer is one JSON object. A caller who accepts
+    ``text/event-stream`` or ``application/x-ndjson`` gets a stream, too."""
+
+    dry_run: bool = False
+    """Answer with what would be started and sent; run nothing."""
+
+    background: bool = False
+    """Answer at once with a job that runs without a caller."""
+
+
+class PromptRequest(Prompting, OperationRequest):
+    """One prompt to one agent."""
+
+
+class PromptAnswer(Body):
     """The whole answer of an agent; members without a value are left out."""
 
     session_id: str | None = None
@@ -227,6 +260,9 @@ class PromptAnswer(_Body):
     exit_code: int = 0
     duration_ms: int
     output: str
+    error: str | None = None
+    """Why it failed, of one prompt of several."""
+    error_code: str | None = None
     stop_reason: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     token_usage: dict[str, int] | None = None
@@ -234,7 +270,24 @@ class PromptAnswer(_Body):
     agent_session_id: str | None = None
 
 
-class DryRunAnswer(_Body):
+class BackendAnswer(Body):
+    """A backend, and whether it can be used."""
+
+    name: str
+    available: bool
+    reason: str | None = None
+    """Why it is not available."""
+    version: str | None = None
+    """What the agent told of itself, once it was started."""
+
+
+class BackendsAnswer(Body):
+    """All enabled backends, in the order of the configuration."""
+
+    backends: list[BackendAnswer]
+
+
+class DryRunAnswer(Body):
     """What would be done."""
 
     backend: str
@@ -264,10 +317,17 @@ def usage_content(usage: Usage) -> dict[str, int]:
     return content | {name: count for name, count in details.items() if count}
 
 
-def _blocks(content: Content) -> tuple[Block, ...]:
+def _blocks(content: Content | list[ResultPart]) -> tuple[Block, ...]:
     if isinstance(content, str):
         return (Text(content),)
-    return tuple(
-        Text(part.text) if isinstance(part, TextPart) else Image(part.media_type, part.data)
-        for part in content
-    )
+    return tuple(_block(part) for part in content)
+
+
+def _block(part: Part) -> Block:
+    match part:
+        case TextPart():
+            return Text(part.text)
+        case ImagePart():
+            return Image(part.media_type, part.data)
+        case AudioPart():
+            return Audio(part.media_type, part.data)

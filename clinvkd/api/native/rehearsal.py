@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...drivers.base import RECEIVE, Driver, Exchange, Json, Send, ServeTools
+from ...drivers.base import Driver, Exchange, Json, Receive, Send, ServeTools
 from ...errors import BackendUnavailable
 from ...pool import Pool
 from ...pool.locate import NotFound
@@ -66,7 +66,7 @@ def _play(driver: Driver, exchange: Exchange[None], lines: list[Json]) -> None:
                 answers.append(answer)
         elif isinstance(step, ServeTools):
             value = {"url": _TOOL_SERVER, "headers": {"Authorization": "Bearer ..."}}
-        elif step is RECEIVE:
+        elif isinstance(step, Receive):
             if not answers:
                 exchange.close()
                 return
