@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
-PYTEST_ARGS ?=
+# Two at a time halves the time; tests of one file share what they start.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +22,7 @@ DEV_DONE := $(VENV)/.done-dev
 
 help:
 	@echo "make serve    install and start the daemon on 127.0.0.1:8080 (ARGS='--port 9000')"
-	@echo "make test     install what the tests need and run them all (PYTEST_ARGS='-n 2 --dist loadfile': sooner)"
+	@echo "make test     install what the tests need and run them all (PYTEST_ARGS='-k pool': some)"
 	@echo "make check    formatting, lint, strict types, import layers"
 	@echo "make format   format the sources"
 	@echo "make bench    measure and write docs/performance.md (ARGS=...)"

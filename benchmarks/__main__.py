@@ -1,4 +1,4 @@
-"""`python -m benchmarks [first-text] [chat] [overhead] [stream] [idle] [--runs N] [--write]`."""
+"""`python -m benchmarks [BENCH ...] [--runs N] [--write]`; the benches are those of `BENCHES`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import chat, first_text, idle, overhead, streams
+from . import chat, first_text, gate, idle, overhead, sessions, streams, tool_round_trip
 from .report import Section, render, write
 
 BENCHES: dict[str, Callable[[Path, int], Awaitable[Section]]] = {
     "first-text": first_text.measure,
     "chat": chat.measure,
+    "tool-round-trip": tool_round_trip.measure,
     "overhead": overhead.measure,
     "stream": streams.measure,
+    "sessions": sessions.measure,
+    "gate-cost": gate.cost,
+    "gate-slow": gate.slow_peers,
     "idle": idle.measure,
 }
 

@@ -10,32 +10,48 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
-import structlog
-
+from .approvals import Approvals
 from .config import AUTO, EMBEDDED, Backend, Settings, home_directory
 from .drivers import DRIVERS
 from .errors import BackendUnavailable, ConfigError, StoreUnavailable
 from .intake import Approved, Asked, Intake
+from .keys import Caller
+from .limits import Quotas
+from .loop_guard import LoopGuard
 from .models import ModelNames
-from .pool import Background, Figures, House, Pool, Spawner, Turn, keep
+from .observation import Observer, observed
+from .pool import (
+    AgentUse,
+    Background,
+    Cgroups,
+    Consumption,
+    Figures,
+    House,
+    Pool,
+    Spawner,
+    Turn,
+    keep,
+)
 from .pool.locate import Found
 from .prompt import Prompt
-from .sessions import Session, SessionStore
+from .recording import Recorder
+from .retention import tidy
+from .sessions import Keeping, SessionStore
 from .store import Store
 from .structured import StructuredTurn, structured
+from .tracing import tracing_of
+from .usage import Ledger, today
 
 AnyTurn: TypeAlias = Turn | StructuredTurn
 """What callers get: both look alike."""
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-
-_log = structlog.get_logger(__name__)
+BY_HISTORY = Keeping()
+"""Where turns are recorded whose caller knows of no session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +78,47 @@ class Engine:
     Args:
         settings: the configuration.
         environ: the daemon's environment; agents get allowed names of it.
+        cgroups: makes control groups for agents; None where there are none.
+
+    Attributes:
+        tracing: makes spans; None where nobody asks for them.
+        ledger: what was used.
+        observers: are told of the end of every turn.
 
     Raises:
-        ConfigError: a backend's section does not fit its driver.
+        ConfigError: a backend's section does not fit its driver, or traces cannot be made.
     """
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, environ: Mapping[str, str], cgroups: Cgroups | None = None
+    ) -> None:
         self.settings = settings
-        self.sessions = SessionStore()
+        self.tracing = tracing_of(environ)
+        self.sessions = SessionStore(lambda: self.store, lambda: self.settings.session)
         self.started = time.monotonic()
-        self._intake = Intake(settings, self._default_name)
+        self.quotas = Quotas()
+        self.loop_guard = LoopGuard()
         self.models = ModelNames(settings, self._default_name)
         self._house = House(
-            spawner=Spawner(),
+            spawner=Spawner(cgroups),
             background=Background(),
-            folder=Path(tempfile.mkdtemp(prefix="clinvk-")),
+            folder=Path(tempfile.mkdtemp(prefix="clinvk-")).resolve(),
             inherited=dict(environ),
         )
+        self._recorder = Recorder(
+            self.sessions, lambda: self.settings.session, self._house.background
+        )
+        self.ledger = Ledger(lambda: self.store, self._house.background)
+        self.observers: list[Observer] = [self.ledger.note]
+        if self.tracing is not None:
+            self.observers.append(self.tracing.agent_call)
         self._environ = environ
+        self._intake = self._make_intake(settings)
         self._store: Store | None = None
         self._pools: dict[str, Pool] = {}
         self._replaced: set[Pool] = set()
-        self._keeper: asyncio.Task[None] | None = None
+        self._consumption = Consumption()
+        self._keepers: list[asyncio.Task[None]] = []
         try:
             self._pools = self._make_pools(settings, self._intake)
         except ConfigError:
@@ -92,15 +127,15 @@ class Engine:
 
     # Requests.
 
-    async def approve(self, asked: Asked) -> Approved:
-        """Check a request against configuration and policy; nothing runs yet.
+    async def approve(self, asked: Asked, caller: Caller) -> Approved:
+        """Check a request against configuration, policy and the caller's scopes; nothing runs yet.
 
         Raises:
             InvalidRequest, Forbidden, NotFound: with the field at fault.
         """
         if asked.workdir is None:
-            return self._intake.approve(asked)
-        return await asyncio.to_thread(self._intake.approve, asked)
+            return self._intake.approve(asked, caller)
+        return await asyncio.to_thread(self._intake.approve, asked, caller)
 
     def pool(self, name: str) -> Pool:
         """The pool of an enabled backend.
@@ -112,6 +147,11 @@ class Engine:
             return self._pools[name]
         except KeyError:
             raise BackendUnavailable(f"there is no backend {name!r} any more") from None
+
+    def room(self, name: str) -> int:
+        """Most turns that the backend can run at once; 1 when there is no such backend any more."""
+        pool = self._pools.get(name)
+        return 1 if pool is None else pool.crew.room
 
     def default_backend(self) -> tuple[str, str]:
         """The backend of a request that names none, and why it is that one."""
@@ -128,28 +168,39 @@ class Engine:
         return chosen, "the first agent CLI that is available"
 
     @asynccontextmanager
-    async def turn(
-        self, prompt: Prompt, session_id: str | None = None, metadata: Mapping[str, str] = _NOTHING
-    ) -> AsyncIterator[AnyTurn]:
+    async def turn(self, prompt: Prompt, keeping: Keeping = BY_HISTORY) -> AsyncIterator[AnyTurn]:
         """Run an approved prompt; leaving the context early interrupts the agent.
 
         Args:
-            session_id: the session the completed turn is kept in; None keeps nothing.
-            metadata: kept with it.
+            keeping: where the completed turn is recorded, unless the prompt is ephemeral.
 
         Raises:
             BackendUnavailable: the backend cannot take it.
+            Conflict: another turn of the session is still running.
+            LoopDetected: the client repeats itself and gets nowhere.
+            RateLimited: the client has used up what its key may use.
         """
-        async with self._run(prompt) as turn:
-            if session_id is not None:
-                turn.when_completed.append(lambda: self._record(session_id, turn, metadata))
-            yield turn
+        guarded = self.loop_guard.turn(prompt, self.settings.server)
+        recording = self._recorder.recording(prompt, keeping)
+        traced = nullcontext(_unseen) if self.tracing is None else self.tracing.turn(prompt)
+        spending = self.quotas.turn(prompt.client)
+        with traced as trace, guarded as answered, spending as spend, recording as record:
+            async with self._run(prompt) as turn:
+                trace(turn)
+                turn.when_completed.append(lambda: answered(turn.reply))
+                turn.when_completed.append(lambda: spend(turn.completed))
+                record(turn)
+                yield turn
 
     def _run(self, prompt: Prompt) -> AbstractAsyncContextManager[AnyTurn]:
         total = self.settings.server.request_timeout_secs
 
-        def plain(prompt: Prompt) -> AbstractAsyncContextManager[Turn]:
-            return self.pool(prompt.backend).turn(prompt, total)
+        @asynccontextmanager
+        async def plain(prompt: Prompt) -> AsyncIterator[Turn]:
+            with observed(prompt, self.observers) as watch:
+                async with self.pool(prompt.backend).turn(prompt, total) as turn:
+                    watch(turn)
+                    yield turn
 
         if prompt.output is None:
             return plain(prompt)
@@ -160,32 +211,44 @@ class Engine:
         """What outlives the daemon; opened with its first use."""
         if self._store is None:
             self._store = Store.open(home_directory(self._environ) / "clinvk.db")
+            self._cleared = self._store.clear_up(time.time())
         return self._store
+
+    @property
+    def approvals(self) -> Approvals:
+        """What agents ask before they act."""
+        return self._house.approvals
+
+    @property
+    def background(self) -> Background:
+        """Runs what must not end with the request that caused it."""
+        return self._house.background
 
     def report(self) -> list[BackendReport]:
         """All enabled backends, in the order of the configuration."""
         return [self._report(name, pool) for name, pool in self._pools.items()]
+
+    async def agent_use(self) -> Mapping[str, AgentUse]:
+        """What the agents of each backend use of the machine; replaced ones count, too."""
+        return await self._consumption.by_backend(self._all_pools())
 
     # Lifetime.
 
     async def start(self) -> None:
         """Open the store and begin to warm agents up; returns at once."""
         loop = asyncio.get_running_loop()
-        self._keeper = loop.create_task(keep(self._all_pools, self._house.spawner), name="keeper")
+        keeper = keep(self._all_pools, self._house.spawner)
+        store = self.store
+        tidier = tidy(
+            store, self._cleared, lambda: self.settings.session, lambda: self.sessions.running
+        )
+        self._keepers = [
+            loop.create_task(keeper, name="keeper"),
+            loop.create_task(tidier, name="tidier"),
+        ]
+        self.background.start(self._recall_usage(), "recall usage")
         for name in self._pools:
             self._warm(name)
-        self._house.background.start(self._tidy_store(), "tidy the store")
-
-    async def _tidy_store(self) -> None:
-        """What ran when the daemon ended did not survive it; what is too old goes."""
-        try:
-            lost = await self.store.responses.interrupted_at_start()
-            if days := self.settings.session.retention_days:
-                await self.store.responses.prune(time.time() - days * 86_400)
-        except StoreUnavailable as error:
-            _log.warning("the store cannot be used", reason=error.message)
-        else:
-            _log.info("store ready", interrupted_responses=lost)
 
     async def reload(self, settings: Settings) -> None:
         """Take a new configuration. Running turns are not touched; changed pools are replaced.
@@ -194,7 +257,7 @@ class Engine:
             ConfigError: a backend's section does not fit its driver; nothing has changed.
         """
         old = self._pools
-        intake = Intake(settings, self._default_name)
+        intake = self._make_intake(settings)
         self._pools = self._make_pools(settings, intake)
         self.settings = settings
         self._intake = intake
@@ -214,10 +277,9 @@ class Engine:
 
     async def aclose(self) -> None:
         """End every agent and remove every private file; after `drain`."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._keeper
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         grace = max((pool.backend.pool.stop_grace_secs for pool in self._all_pools()), default=1)
         await self.drain(0)
         await asyncio.gather(*(pool.aclose() for pool in self._all_pools()))
@@ -225,18 +287,13 @@ class Engine:
         await self._house.tools.aclose()
         if self._store is not None:
             await self._store.aclose()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(shutil.rmtree, self._house.folder, ignore_errors=True)
 
-    def _record(self, session_id: str, turn: AnyTurn, metadata: Mapping[str, str]) -> None:
-        self.sessions.put(
-            Session(
-                id=session_id,
-                prompt=turn.prompt,
-                messages=(*turn.prompt.messages, turn.reply),
-                agent_session_id=turn.agent_session_id,
-                metadata=dict(metadata),
-            )
-        )
+    def _make_intake(self, settings: Settings) -> Intake:
+        own = (home_directory(self._environ), self._house.folder)
+        return Intake(settings, self._default_name, own)
 
     def _make_pools(self, settings: Settings, intake: Intake) -> dict[str, Pool]:
         pools = {}
@@ -247,6 +304,12 @@ class Engine:
             before = self._pools.get(name)
             pools[name] = before if before is not None and before.same_as(pool) else pool
         return pools
+
+    async def _recall_usage(self) -> None:
+        """What was used today counts, although another process may have counted it."""
+        day = today()
+        with suppress(StoreUnavailable):  # the store has logged why, and /health tells it
+            self.quotas.recall(day, await self.ledger.tokens(day))
 
     def _warm(self, name: str) -> None:
         """Start spares now, but of an embedded agent only if it is what callers get."""
@@ -278,3 +341,7 @@ class Engine:
             warnings=pool.crew.warnings,
             figures=pool.figures(),
         )
+
+
+def _unseen(_: AnyTurn) -> None:
+    """What is told of a turn that nobody traces."""

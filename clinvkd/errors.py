@@ -3,13 +3,17 @@
     ClinvkError                      status  code
       InvalidRequest                 400     invalid_request
         BackendRefused               400     backend_refused
+        LoopDetected                 400     loop_detected
       Unauthorized                   401     unauthorized
       Forbidden                      403     forbidden
       NotFound                       404     not_found
       MethodNotAllowed               405     method_not_allowed
+      Conflict                       409     conflict
+      RequestTimeout                 408     request_timeout
       PayloadTooLarge                413     payload_too_large
       UnsupportedMediaType           415     unsupported_media_type
       RateLimited                    429     rate_limited
+      Canceled                       499     canceled
       InternalError                  500     internal_error
         BackendError                 500     backend_error
       BackendUnavailable             503     backend_unavailable
@@ -18,6 +22,7 @@
       StoreUnavailable               503     store_unavailable
       TurnTimeout                    504     turn_timeout
     ConfigError                      start-up only; the command line prints it
+      ConfigUnavailable              the same, and worth another start
 
 An error carries its HTTP status and its stable code as class attributes, and per instance the
 message for the caller, the request field it is about, and when to try again.
@@ -38,12 +43,14 @@ class ClinvkError(Exception):
         param: path of the request field at fault (``workdir``, ``messages[2].role``), or None.
         retry_after: whole seconds after which the same request may succeed, or None.
         details: machine-readable members that a dialect adds to its error, or None.
+        may_retry: whether clients are told to try again or not to; None leaves it to the status.
     """
 
     status = 500
     code = "internal_error"
     type = "server_error"
     default_retry_after: int | None = None
+    may_retry: bool | None = None
 
     def __init__(
         self,
@@ -72,6 +79,13 @@ class BackendRefused(InvalidRequest):
     """The agent, or the provider behind it, refused this request: sending it again is useless."""
 
     code = "backend_refused"
+
+
+class LoopDetected(InvalidRequest):
+    """The client repeats itself and gets nowhere; see `clinvkd.loop_guard`."""
+
+    code = "loop_detected"
+    may_retry = False
 
 
 class Unauthorized(ClinvkError):
@@ -106,6 +120,22 @@ class MethodNotAllowed(ClinvkError):
     type = "invalid_request_error"
 
 
+class Conflict(ClinvkError):
+    """It meets something that is under way, or was asked differently before."""
+
+    status = 409
+    code = "conflict"
+    type = "invalid_request_error"
+
+
+class RequestTimeout(ClinvkError):
+    """The body did not arrive within ``server.read_timeout_secs``."""
+
+    status = 408
+    code = "request_timeout"
+    type = "timeout_error"
+
+
 class PayloadTooLarge(ClinvkError):
     """The body is over ``server.max_request_body_bytes``."""
 
@@ -134,6 +164,14 @@ class RateLimited(ClinvkError):
     status = 429
     code = "rate_limited"
     type = "rate_limit_error"
+
+
+class Canceled(ClinvkError):
+    """It was stopped before its end, as somebody asked; seen in results and streams only."""
+
+    status = 499
+    code = "canceled"
+    type = "canceled"
 
 
 class InternalError(ClinvkError):
@@ -185,3 +223,7 @@ class TurnTimeout(ClinvkError):
 
 class ConfigError(Exception):
     """The configuration is wrong; the text names each key, what was given and what is allowed."""
+
+
+class ConfigUnavailable(ConfigError):
+    """What the configuration names cannot be read now, but may be later: starting again helps."""

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .config import Backend, BackendSettings, Settings
 from .drivers import DRIVERS
 from .drivers.base import Abilities
 from .errors import ConfigError, InvalidRequest, NotFound
+from .keys import OWNER, Caller
+from .keys.rights import check_rights
 from .prompt import (
     Approval,
+    Audio,
     Block,
     Document,
     Image,
@@ -87,7 +91,6 @@ class Asked:
     raw_events: bool = False
     extra: tuple[str, ...] = ()
     ephemeral: bool = False
-    client: str = ""
     field: str = "prompt"
 
 
@@ -110,17 +113,30 @@ class Intake:
     Args:
         settings: the configuration.
         default_backend: gives the backend of a request that names none.
+        own: directories that no request may name, whatever the configuration says.
     """
 
-    def __init__(self, settings: Settings, default_backend: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        default_backend: Callable[[], str],
+        own: Iterable[Path] = (),
+    ) -> None:
         self._settings = settings
         self._default_backend = default_backend
+        server = settings.server
         self._workdirs = WorkdirPolicy(
-            settings.server.allowed_workdir_prefixes, settings.server.blocked_workdir_prefixes
+            server.allowed_workdir_prefixes,
+            server.blocked_workdir_prefixes,
+            own=own,
+            trust=server.workdir_trust,
         )
 
-    def approve(self, asked: Asked) -> Approved:
+    def approve(self, asked: Asked, caller: Caller) -> Approved:
         """Check a request and complete it from the configuration. Blocking: looks at the disk.
+
+        Args:
+            caller: who asks; what its scopes do not cover is refused.
 
         Raises:
             InvalidRequest, Forbidden, NotFound: with the field at fault.
@@ -132,7 +148,12 @@ class Intake:
         abilities = driver.abilities_of(backend)
         _check_messages(asked, name, abilities)
         _check_results(asked)
-        workdir = None if asked.workdir is None else self._workdirs.approve(asked.workdir)
+        workdir, trusted = None, None
+        if asked.workdir is not None:
+            workdir = self._workdirs.approve(asked.workdir, caller.scopes.workdirs)
+            trusted = self._workdirs.trusts(workdir)
+        if trusted is None:
+            trusted = section.trusted
         flags = self._settings.unified_flags
         system = asked.system or section.system_prompt or None
         if system is not None and "\0" in system:
@@ -143,7 +164,7 @@ class Intake:
             system=system,
             model=_model(name, asked.model or section.model),
             workdir=workdir,
-            permissions=self._permissions(asked, section),
+            permissions=self._permissions(asked, section, trusted),
             max_tokens=asked.max_tokens or flags.max_tokens or None,
             max_turns=asked.max_turns or flags.max_turns or None,
             sampling=asked.sampling,
@@ -153,8 +174,9 @@ class Intake:
             raw_events=asked.raw_events,
             options=_options(asked.extra, name, abilities),
             ephemeral=asked.ephemeral,
-            client=asked.client,
+            client=caller.name,
         )
+        check_rights(caller, prompt, asked.model)
         return Approved(prompt, _ignored(asked, driver.abilities_for(backend, prompt)))
 
     def backend_name(self, asked: str | None) -> str:
@@ -183,11 +205,11 @@ class Intake:
         """
         asked = Asked(backend=name, messages=(Message("user", (Text("-"),)),))
         try:
-            return self.approve(asked).prompt
+            return self.approve(asked, OWNER).prompt
         except InvalidRequest as error:
             raise ConfigError(f"backends.{name}.{error.param}: {error.message}") from None
 
-    def _permissions(self, asked: Asked, section: BackendSettings) -> Permissions:
+    def _permissions(self, asked: Asked, section: BackendSettings, trusted: bool) -> Permissions:
         flags = self._settings.unified_flags
         approval = asked.approval or section.approval_mode or flags.approval_mode
         sandbox = asked.sandbox or section.sandbox_mode or flags.sandbox_mode
@@ -196,12 +218,14 @@ class Intake:
             # Without a place to work and without a word about rights it is a conversation:
             # it must not touch the disk by surprise, and it is far cheaper.
             tools = asked.workdir is not None or (approval, sandbox) != ("default", "default")
+        if asked.chat and approval == "ask":
+            approval = "always"  # those APIs have no way to tell the caller of a question
         return Permissions(
             tools=tools,
             approval=approval,
             sandbox=sandbox,
             allowed_tools=section.allowed_tools,
-            trusted=section.trusted,
+            trusted=trusted,
         )
 
 
@@ -216,7 +240,9 @@ def _check_messages(asked: Asked, backend: str, abilities: Abilities) -> None:
         if "\0" in message.text:
             raise InvalidRequest(f"{where} holds a NUL character", param=where)
         if not abilities.images and any(isinstance(block, Image) for block in message.content):
-            raise InvalidRequest(f"backend {backend!r} does not take images", param=where)
+            raise InvalidRequest(f"{where}: backend {backend!r} does not take images", param=where)
+        if not abilities.audio and any(isinstance(block, Audio) for block in message.content):
+            raise InvalidRequest(f"{where}: backend {backend!r} does not take audio", param=where)
 
 
 def _check_results(asked: Asked) -> None:
@@ -257,7 +283,7 @@ def _tools(asked: Asked, backend: str, abilities: Abilities) -> tuple[Tool, ...]
 
 
 def _plain(asked: Asked, backend: str) -> tuple[Message, ...]:
-    """The messages for an agent that knows text and images: reasoning is left out."""
+    """The messages for an agent that knows text and media: reasoning is left out."""
     return tuple(
         Message(
             message.role,
@@ -335,6 +361,4 @@ def _ignored(asked: Asked, abilities: Abilities) -> tuple[str, ...]:
             ignored.append("tool_choice")
         if not choice.parallel and "parallel" not in abilities.tool_choice:
             ignored.append("parallel_tool_calls")
-    if asked.output is not None and "output" not in abilities.honours:
-        ignored.append("output")
     return tuple(name for name in ignored if name not in SHAPED)

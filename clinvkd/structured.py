@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from .errors import BackendError
+from .errors import BackendError, ClinvkError
 from .events import Completed, Event, TextDelta, Usage
 from .pool import Turn
 from .prompt import Message, OutputSchema, Prompt, Text
@@ -38,7 +38,10 @@ class StructuredTurn:
         completed: the last event once it has come, else None.
         agent_session_id: the agent's own id of the conversation once told, else None.
         reply: the assistant's message, once there is one.
-        when_completed: called once, before the last event is given to the caller.
+        failure: what it failed with, else None.
+        when_completed: called once, as soon as the last event has come.
+        before_end: called and awaited once, after these and before the last event is given to the
+            caller.
     """
 
     def __init__(self, run: Run, prompt: Prompt, output: OutputSchema) -> None:
@@ -46,7 +49,9 @@ class StructuredTurn:
         self.completed: Completed | None = None
         self.agent_session_id: str | None = None
         self.reply = Message("assistant", ())
+        self.failure: ClinvkError | None = None
         self.when_completed: list[Callable[[], None]] = []
+        self.before_end: list[Callable[[], Awaitable[None]]] = []
         self._run = run
         self._output = output
         self._started = time.monotonic()
@@ -56,10 +61,16 @@ class StructuredTurn:
         return self
 
     async def __anext__(self) -> list[Event]:
-        events = await anext(self._events)
+        try:
+            events = await anext(self._events)
+        except ClinvkError as error:
+            self.failure = error
+            raise
         if self.completed is not None:
             for act in self.when_completed:
                 act()
+            for finish in self.before_end:
+                await finish()
         return events
 
     @property
@@ -119,12 +130,13 @@ def fault_of(text: str, output: OutputSchema) -> str | None:
     """What is wrong with an answer, or None when nothing is."""
     try:
         value: Any = json.loads(text)
+        Draft202012Validator(output.schema).validate(value)
     except ValueError as error:
         return f"it is not JSON ({error})"
-    try:
-        Draft202012Validator(output.schema).validate(value)
     except ValidationError as error:
         return f"{error.json_path}: {error.message[:300]}"
+    except RecursionError:
+        return "it is nested too deeply"
     return None
 
 

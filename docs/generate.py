@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the reference pages that are made from the code: configuration and command line.
+"""Writes the reference pages made from the code: configuration, command line, metrics.
 
     python docs/generate.py            write them
     python docs/generate.py --check    exit with 1 when one of them is stale, and write nothing
@@ -13,35 +13,26 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from clinvkd.cli import EX_CONFIG, main
+from clinvkd.cli import main
+from clinvkd.commands.exit_status import MEANINGS
+from clinvkd.commands.invocation import CONNECTION_OPTIONS, DaemonCommand
 from clinvkd.config import BackendSettings, Settings, fields
 from clinvkd.config.sources import FLAGS, PREFIX, SHORT_NAMES, built_in_backends
-from clinvkd.server import EX_UNAVAILABLE
+from clinvkd.metrics import DEFINITIONS
 
 REFERENCE = Path(__file__).parent / "reference"
 
 WITHOUT_EFFECT = (
     "unified_flags.verbose",
-    "unified_flags.command_timeout_secs",
     "session.auto_resume",
-    "session.store_token_usage",
-    "session.default_tags",
-    "output.show_tokens",
-    "output.show_timing",
-    "output.color",
-    "parallel.",
-    "server.rate_limit_rps",
-    "server.rate_limit_burst",
     "server.rate_limit_cleanup_secs",
-    "server.cors_max_age",
 )
 """Keys, and beginnings of keys, that are checked but that nothing in this version reads."""
 
@@ -75,6 +66,7 @@ A list is a JSON array, or words with commas between them.
 A section or a table is a JSON object; `null` stands for itself where it is allowed.
 An empty variable counts as not set.
 A `{PREFIX}*` variable that is no key stops the start, too.
+`CLINVK_URL` is for the commands that [ask the daemon](cli.md#where-the-daemon-is).
 
 ## The file
 
@@ -86,21 +78,66 @@ A key may stand once.
 `clinvk config schema` prints a JSON Schema for editors.
 """
 
-_CLI = f"""\
+_CLI = """\
 # Command line
 
-{_GENERATED}
+{GENERATED}
 
 `python -m clinvkd` is the same program.
 
+## Where the daemon is
+
+A command that asks the daemon finds its address in the first of these:
+
+1. `--url`;
+2. `CLINVK_URL`;
+3. the daemon's own configuration: `server.unix_socket` if it is there, else host and port.
+
+It shows the key in the first of these, if there is one:
+
+1. `--api-key`;
+2. `CLINVK_API_KEY`;
+3. the file that `clinvk keys generate --save` writes, and that only to a daemon of this machine.
+
+Nothing is started unless `--spawn` asks for it.
+
+## Options of every command that asks the daemon
+
+{CONNECTION}
+
 ## Exit statuses
 
-| status | meaning |
-| --- | --- |
-| 0 | all went well; for `clinvk serve`: it was told to stop, and nothing is left behind |
-| 2 | the command line makes no sense |
-| {EX_UNAVAILABLE} | `clinvk serve` cannot listen on its address |
-| {EX_CONFIG} | the configuration is wrong; every problem is on a line of its own |
+{STATUSES}
+
+With `--json` an error is one JSON object on standard output, as the API tells errors.
+Only a command line that cannot be read is told in words, on standard error.
+"""
+
+
+_METRICS = """\
+# Metrics
+
+{GENERATED}
+
+[Monitoring](../guides/monitoring.md) says how to scrape them, and has a dashboard and alerts.
+
+## `GET /metrics`
+
+All metrics in the text format of Prometheus, or as OpenMetrics where `Accept` asks for that.
+404 unless `server.metrics_enabled` is set.
+It needs a key like everything else.
+With `server.metrics_port` it moves to a listener of its own, which needs none.
+
+## All metrics
+
+Labels hold names of backends and keys, routes, and words of closed sets, never what a caller wrote.
+`key` is the name of the API key, empty for callers without one.
+A histogram is exposed as `_bucket`, `_sum` and `_count`.
+
+{TABLE}
+
+Those of the process itself begin with `clinvk_process_`: processor time, memory, files, start.
+They exist on Linux only.
 """
 
 
@@ -121,12 +158,30 @@ def configuration() -> str:
 
 def command_line() -> str:
     """The page of all commands."""
-    return "\n".join([_CLI, *_commands(main, "clinvk")])
+    statuses = (f"| {status} | {meaning} |" for status, meaning in MEANINGS.items())
+    page = _CLI.format(
+        GENERATED=_GENERATED,
+        CONNECTION="\n".join(_options(CONNECTION_OPTIONS)),
+        STATUSES="\n".join(["| status | meaning |", "| --- | --- |", *statuses]),
+    )
+    return "\n".join([page, *_commands(main, "clinvk")])
+
+
+def metrics() -> str:
+    """The page of all metrics."""
+    rows = (
+        f"| `{each.name}` | {each.kind} | {', '.join(f'`{name}`' for name in each.labels)}"
+        f" | {each.help} |"
+        for each in DEFINITIONS
+    )
+    table = "\n".join(["| metric | type | labels | meaning |", "| --- | --- | --- | --- |", *rows])
+    return _METRICS.format(GENERATED=_GENERATED, TABLE=table)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
+    "metrics.md": metrics,
 }
 
 
@@ -196,42 +251,45 @@ def _described(field: FieldInfo) -> str:
 
 
 def _status(dotted: str) -> str:
-    if dotted in _refused():
-        return "\n\nThis version does not enforce it and refuses to start when it is set."
     if dotted.startswith(WITHOUT_EFFECT):
         return "\n\nChecked, but without effect in this version."
     return ""
 
 
-def _refused() -> frozenset[str]:
-    """The keys with which the daemon does not start, found by asking the settings."""
-    found: set[str] = set()
-    for key in fields.keys(fields.child(fields.root(Settings), "server") or fields.root(Settings)):
-        values: tuple[Any, ...] = (True, ["10.0.0.1"], "x")
-        for value in values:
-            try:
-                found.update(Settings.model_validate({"server": {key: value}}).not_enforced())
-            except ValidationError:
-                continue
-    return frozenset(found)
-
-
 def _commands(command: click.Command, name: str) -> Iterator[str]:
-    rows = [
-        f"| `{' '.join([', '.join(option.opts), _argument(option)]).strip()}` | {option.help} |"
-        for option in command.params
-        if isinstance(option, click.Option) and option.help
-    ]
-    table = ["", "| option | meaning |", "| --- | --- |", *rows] if rows else []
-    text = "\n".join([f"## {name}", "", inspect.cleandoc(command.help or ""), *table])
+    options = [o for o in command.params if isinstance(o, click.Option) and o.help]
+    if isinstance(command, DaemonCommand):
+        options = [option for option in options if option not in CONNECTION_OPTIONS]
+    table = ["", *_options(options)] if options else []
+    words = [str(p.metavar or p.name) for p in command.params if isinstance(p, click.Argument)]
+    shown = ["", f"`{' '.join([name, *words])}`"] if words else []
+    text = "\n".join([f"## {name}", *shown, "", inspect.cleandoc(command.help or ""), *table])
     yield text.rstrip() + "\n"
     if isinstance(command, click.Group):
         for sub_name, sub_command in command.commands.items():
             yield from _commands(sub_command, f"{name} {sub_name}")
 
 
+def _options(options: Sequence[click.Option]) -> list[str]:
+    rows = [
+        f"| `{' '.join([', '.join(option.opts), _argument(option)]).strip()}` | {_help(option)} |"
+        for option in options
+    ]
+    return ["| option | meaning |", "| --- | --- |", *rows]
+
+
 def _argument(option: click.Option) -> str:
-    return "" if option.is_flag else option.metavar or option.type.name.upper()
+    if option.is_flag:
+        return ""
+    choice = isinstance(option.type, click.Choice)
+    return option.metavar or (str(option.name) if choice else option.type.name).upper()
+
+
+def _help(option: click.Option) -> str:
+    choices = option.type.choices if isinstance(option.type, click.Choice) else ()
+    named = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+    default = f"  [default: {option.default}]" if option.show_default else ""
+    return f"{option.help}{named}{default}"
 
 
 def _stale() -> list[Path]:

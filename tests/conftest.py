@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["pytester", "tests.clients.table"]
+
 # A busy machine is no failure: no example has a deadline of its own.
 settings.register_profile("clinvk", deadline=None)
 settings.load_profile("clinvk")

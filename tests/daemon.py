@@ -88,7 +88,8 @@ async def daemon(home: Path, config: str = "", **more: str) -> AsyncIterator[Dae
     """A daemon on a free port; killed afterwards if it still runs."""
     (home / ".clinvk").mkdir(parents=True, exist_ok=True)
     (home / ".clinvk" / "config.yaml").write_text(config)
-    with tempfile.TemporaryDirectory() as temporary:
+    # Agents of a daemon that was killed may still be ending when the folder goes.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         environ = environment(home, Path(temporary), **more)
         process = await spawn("--port", "0", environ=environ)
         assert process.stdout is not None

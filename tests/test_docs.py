@@ -163,7 +163,6 @@ def test_yaml_is_a_configuration_that_is_accepted(text: str, tmp_path: Path) -> 
     file = tmp_path / "config.yaml"
     file.write_text(text)
     settings = Settings.load(file, environ={})
-    assert not settings.not_enforced()
     for name, backend in settings.backends.items():
         resolved = Backend.of(name, backend, settings.pool_of(name))
         DRIVERS[backend.driver].abilities_of(resolved)  # reads the quirks
@@ -205,13 +204,14 @@ def backend(name: str) -> Backend:
 def test_abilities_are_as_documented() -> None:
     rows = tables(section(BACKENDS, "What each can"))[0]
     shown = set()
-    for names, history, images, conversations, processes, ignored, options in rows:
+    for names, history, images, audio, conversations, processes, ignored, options in rows:
         (name,) = CODE.findall(names)
         shown.add(name)
         resolved = backend(name)
         able = DRIVERS[resolved.driver].abilities_of(resolved)
         fields = REQUEST_FIELDS
         assert (name, history, images) == (name, able.history, "yes" if able.images else "no")
+        assert audio == ("yes" if able.audio else "no")
         assert int(conversations) == (resolved.pool.conversations or able.conversations)
         assert int(processes) == able.agents
         assert set(CODE.findall(ignored)) == (able.ignores & fields) - {*SHAPED}

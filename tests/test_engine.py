@@ -14,11 +14,12 @@ import pytest
 
 from clinvkd.config import Settings
 from clinvkd.engine import Engine
-from clinvkd.errors import BackendError, BackendUnavailable, ConfigError, NotFound, ShuttingDown
+from clinvkd.errors import BackendUnavailable, ConfigError, NotFound, ShuttingDown
 from clinvkd.events import Completed
 from clinvkd.intake import Asked
+from clinvkd.keys import OWNER
 from clinvkd.pool.turn import Way
-from clinvkd.prompt import Message, Prompt, Text
+from clinvkd.prompt import Prompt
 
 from .api.service import until
 from .pools import prompt, text_of
@@ -49,35 +50,13 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"PATH": str(tmp_path / "no-programs"), "HOME": str(tmp_path)}
 
 
-async def say(engine: Engine, asked: Prompt, session: str | None = None) -> str:
+async def say(engine: Engine, asked: Prompt) -> str:
     events = []
-    async with engine.turn(asked, session) as turn:
+    async with engine.turn(asked) as turn:
         async for batch in turn:
             events += batch
     assert isinstance(events[-1], Completed)
     return text_of(events)
-
-
-async def test_a_finished_turn_is_recorded_before_its_caller_knows(environ: dict[str, str]) -> None:
-    async with running(environ) as engine:
-        asked = prompt("hello", backend="echo")
-        async with engine.turn(asked, "session", {"k": "v"}) as turn:
-            while not isinstance((await anext(turn))[-1], Completed):
-                assert len(engine.sessions) == 0
-            kept = engine.sessions.get("session", "")
-        assert kept.messages == (*asked.messages, Message("assistant", (Text("hello"),)))
-        assert kept.agent_session_id
-        assert kept.metadata == {"k": "v"}
-
-
-async def test_a_failed_or_left_or_unnamed_turn_is_not_recorded(environ: dict[str, str]) -> None:
-    async with running(environ) as engine:
-        with pytest.raises(BackendError):
-            await say(engine, prompt("[[fail no]]", backend="echo"), "failed")
-        async with engine.turn(prompt("[[silent 600]]", backend="echo"), "left"):
-            pass
-        await say(engine, prompt("hello", backend="echo"))
-        assert len(engine.sessions) == 0
 
 
 async def test_a_folder_is_looked_at_outside_of_the_loop(
@@ -85,9 +64,9 @@ async def test_a_folder_is_looked_at_outside_of_the_loop(
 ) -> None:
     async with running(environ) as engine:
         messages = prompt("hi").messages
-        approved = await engine.approve(Asked(messages=messages, workdir=str(tmp_path)))
+        approved = await engine.approve(Asked(messages=messages, workdir=str(tmp_path)), OWNER)
         assert approved.prompt.workdir == tmp_path
-        assert (await engine.approve(Asked(messages=messages))).prompt.workdir is None
+        assert (await engine.approve(Asked(messages=messages), OWNER)).prompt.workdir is None
 
 
 def program(folder: Path, name: str) -> None:
@@ -163,12 +142,13 @@ async def test_a_running_turn_outlives_its_configuration(environ: dict[str, str]
 
 async def test_a_backend_that_is_taken_away_is_gone(environ: dict[str, str]) -> None:
     async with running(environ, backends={"mine": ECHO}) as engine:
-        approved = await engine.approve(Asked(messages=prompt("hi").messages, backend="mine"))
+        asked = Asked(messages=prompt("hi").messages, backend="mine")
+        approved = await engine.approve(asked, OWNER)
         await engine.reload(settings())
         with pytest.raises(BackendUnavailable, match="no backend 'mine' any more"):
             await say(engine, approved.prompt)
         with pytest.raises(NotFound):
-            await engine.approve(Asked(messages=prompt("hi").messages, backend="mine"))
+            await engine.approve(asked, OWNER)
         assert "mine" not in [report.name for report in engine.report()]
 
 

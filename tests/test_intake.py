@@ -10,10 +10,12 @@ import pytest
 from clinvkd.config import Settings
 from clinvkd.errors import ConfigError, InvalidRequest, NotFound
 from clinvkd.intake import Approved, Asked, Intake
-from clinvkd.prompt import Document, Image, Message, OutputSchema, Prompt, Sampling, Text
+from clinvkd.keys import OWNER
+from clinvkd.prompt import Audio, Document, Image, Message, OutputSchema, Prompt, Sampling, Text
 
 USER = Message("user", (Text("hi"),))
 PICTURE = Message("user", (Image("image/png", "aGk="),))
+RECORDING = Message("user", (Audio("audio/wav", "aGk="),))
 
 
 def intake(**sections: Any) -> Intake:
@@ -21,7 +23,7 @@ def intake(**sections: Any) -> Intake:
 
 
 def approve(sections: dict[str, Any] | None = None, /, **asked: Any) -> Approved:
-    return intake(**(sections or {})).approve(Asked(**{"messages": (USER,), **asked}))
+    return intake(**(sections or {})).approve(Asked(**{"messages": (USER,), **asked}), OWNER)
 
 
 def prompt(sections: dict[str, Any] | None = None, /, **asked: Any) -> Prompt:
@@ -43,12 +45,12 @@ def test_the_request_wins_over_the_section_and_that_over_the_common_flags(tmp_pa
     assert (configured.max_tokens, configured.max_turns) == (7, 8)
     asked = prompt(
         sections, backend="claude", model="m", system="s", approval="none", sandbox="read-only",
-        max_tokens=1, max_turns=2, workdir=str(tmp_path), ephemeral=True, client="me",
+        max_tokens=1, max_turns=2, workdir=str(tmp_path), ephemeral=True,
     )  # fmt: skip
     assert (asked.model, asked.system) == ("m", "s")
     assert (asked.permissions.approval, asked.permissions.sandbox) == ("none", "read-only")
     assert (asked.max_tokens, asked.max_turns, asked.workdir) == (1, 2, tmp_path)
-    assert (asked.ephemeral, asked.client) == (True, "me")
+    assert asked.ephemeral
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,23 @@ def test_a_backend_without_eyes_refuses_pictures(messages: tuple[Message, ...], 
     assert caught.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("messages", "param"), [((RECORDING,), "prompt"), ((RECORDING, USER), "messages")]
+)
+@pytest.mark.parametrize("backend", ["claude", "codex", "local", "echo"])
+def test_a_backend_without_ears_refuses_recordings(
+    messages: tuple[Message, ...], param: str, backend: str
+) -> None:
+    says = f"backend '{backend}' does not take audio"
+    with pytest.raises(InvalidRequest, match=says) as caught:
+        prompt(messages=messages, backend=backend)
+    assert caught.value.param == param
+
+
+def test_gemini_takes_recordings() -> None:
+    assert prompt(messages=(RECORDING,), backend="gemini").messages == (RECORDING,)
+
+
 def test_a_system_prompt_with_nul_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="NUL") as caught:
         prompt(system="a\0b")
@@ -211,8 +230,9 @@ def test_sampling_that_a_backend_cannot_honour_is_named() -> None:
     assert ignored == ("temperature", "top_p", "top_k", "seed")
     assert approve(backend="gemini", sampling=sampling).ignored == ()
     plain = {"driver": "acp", "command": ["plain-agent"]}
+    # It is asked in words, and its answer is checked.
     approved = approve({"backends": {"plain": plain}}, backend="plain", output=OutputSchema({}))
-    assert "output" in approved.ignored
+    assert approved.ignored == ()
 
 
 def test_a_plain_document_becomes_text_where_there_are_none() -> None:

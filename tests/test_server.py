@@ -186,8 +186,8 @@ async def test_no_agent_is_started_before_it_listens(tmp_path: Path) -> None:
         (("--host", "0.0.0.0"), {}, "server.host: '0.0.0.0' is not a loopback address"),
         (("--host", "192.0.2.1"), {}, "server.host: '192.0.2.1' is not a loopback address"),
         (("--host", "example.org"), {}, "server.host: 'example.org' is not a loopback address"),
-        ((), {"CLINVK_API_KEYS": "secret-key"}, "CLINVK_API_KEYS: not enforced by this version"),
-        ((), {"CLINVK_SERVER__RATE_LIMIT_ENABLED": "true"}, "server.rate_limit_enabled: not enf"),
+        ((), {"CLINVK_API_KEYS": "secret-key,a b"}, "CLINVK_API_KEYS: key 2 is not"),
+        ((), {"CLINVK_SERVER__METRICS_PORT": "0"}, "server.metrics_port: is 0, allowed is null"),
         ((), {"CLINVK_SERVER__PROT": "1"}, "server.prot: unknown key"),
         ((), {"CLINVK_BACKENDS__CODEX__MODEL": "-rf"}, "backends.codex.model: model must be"),
         ((), {"CLINVK_BACKENDS__GEMINI__QUIRKS": '{"imagse": true}'}, "did you mean images?"),
@@ -259,7 +259,6 @@ async def test_a_broken_configuration_keeps_the_old_one(tmp_path: Path) -> None:
     broken = {
         "server: {read_timeout_secs: soon}": "server.read_timeout_secs: is 'soon'",
         "server: {host: 0.0.0.0}": "server.host: '0.0.0.0' is not a loopback address",
-        "server: {metrics_enabled: true}": "server.metrics_enabled: not enforced",
         "backends: [": "config.yaml",
         "backends: {echo: {model: '-rf'}}": "backends.echo.model: ",
         "backends: {echo: {quirks: {nonsense: 1}}}": "backends.echo.quirks.nonsense",

@@ -15,9 +15,6 @@ from .endpoint import Endpoint
 IGNORED = "X-Clinvk-Ignored"
 """Response header with the names of what was asked and is not honoured."""
 
-CLIENT = ""
-"""Who asks; everybody is the same as long as there are no API keys."""
-
 Batch = TypeVar("Batch")
 
 
@@ -27,6 +24,8 @@ class Dialect(ABC):
     Attributes:
         prefix: of all its paths.
         endpoints: its routes.
+        title: what people call it.
+        error_body: type of the body of its error responses.
         request_id_header: response header that carries the request's id.
         lifetimes: what it needs as long as the application runs, after the engine; each a
             `cleanup_ctx` of aiohttp.
@@ -34,6 +33,8 @@ class Dialect(ABC):
 
     prefix: ClassVar[str]
     endpoints: ClassVar[tuple[Endpoint, ...]]
+    title: ClassVar[str]
+    error_body: ClassVar[Any]
     lifetimes: ClassVar[tuple[Callable[[web.Application], AsyncIterator[None]], ...]] = ()
 
     request_id_header: ClassVar[str] = "X-Request-Id"

@@ -1,23 +1,80 @@
-"""The one declaration of a route: method, path, body model, and whether it is public."""
+"""The one declaration of a route: what it takes, what it gives, and whether it is public.
+
+Requests are checked against it, and the OpenAPI document is made of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from ..engine import Engine
-from ..errors import InternalError
+from ..errors import (
+    AgentExited,
+    BackendError,
+    BackendRefused,
+    BackendUnavailable,
+    ClinvkError,
+    Conflict,
+    InternalError,
+    InvalidRequest,
+    LoopDetected,
+    NotFound,
+    StoreUnavailable,
+    TurnTimeout,
+)
+from ..keys import Caller, KeyRing
+from ..store import Claim
 
 _Model = TypeVar("_Model", bound=BaseModel)
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ENGINE = web.AppKey("ENGINE", Engine)
+KEY_RING = web.AppKey("KEY_RING", KeyRing)
+CALLER = web.RequestKey("caller", Caller)
+CLAIM = web.RequestKey("claim", Claim)
+"""The idempotency key of the request, when it has one; a job that is made of it stands for it."""
+JOB = web.RequestKey("job", str)
+"""The job that stands for the request, when there is one."""
 _BODY = web.RequestKey("body", BaseModel)
 _endpoints: dict[Handler, Endpoint] = {}
+
+
+JSON = "application/json"
+TURN_ERRORS: tuple[type[ClinvkError], ...] = (
+    NotFound,
+    Conflict,
+    BackendRefused,
+    LoopDetected,
+    BackendError,
+    BackendUnavailable,
+    AgentExited,
+    StoreUnavailable,
+    TurnTimeout,
+)
+"""How a request can fail that an agent works on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """What a request that succeeds may be answered with.
+
+    Attributes:
+        body: type of the answer, a model or a `TypedDict`, or of one event if it is a stream;
+            None for an empty answer.
+        when: in words: when it is this one, or what it is.
+        status: of HTTP.
+        media_types: those that the caller may choose from.
+    """
+
+    body: Any = None
+    when: str = "The answer."
+    status: int = 200
+    media_types: tuple[str, ...] = (JSON,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +84,24 @@ class Endpoint:
     Attributes:
         path: below the dialect's prefix.
         body: model of the JSON body; None for a route without one.
+        query: model of the query parameters; None: they are of no interest.
         public: whether it may be called without a key, once there are keys.
         summary: one line for people.
+        operation: its name in generated clients, unique and never changed.
+        returns: what it answers with when it succeeds.
+        raises: errors of its own; those that every route may have are not listed.
     """
 
     method: str
     path: str
     handler: Handler
     body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
     public: bool = False
     summary: str = ""
+    operation: str = ""
+    returns: tuple[Returns, ...] = ()
+    raises: tuple[type[ClinvkError], ...] = ()
 
 
 def endpoint(
@@ -44,14 +109,27 @@ def endpoint(
     path: str,
     *,
     body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
     public: bool = False,
     summary: str,
+    operation: str = "",
+    returns: tuple[Returns, ...] = (),
+    raises: tuple[type[ClinvkError], ...] = (),
 ) -> Callable[[Handler], Endpoint]:
     """Declare the decorated handler as a route."""
 
     def declare(handler: Handler) -> Endpoint:
         declared = Endpoint(
-            method=method, path=path, handler=handler, body=body, public=public, summary=summary
+            method=method,
+            path=path,
+            handler=handler,
+            body=body,
+            query=query,
+            public=public,
+            summary=summary,
+            operation=operation,
+            returns=returns,
+            raises=raises,
         )
         _endpoints[handler] = declared
         return declared
@@ -69,9 +147,34 @@ def set_body(request: web.Request, body: BaseModel) -> None:
     request[_BODY] = body
 
 
+def checked_body(request: web.Request) -> BaseModel | None:
+    """The checked body of a request that has one."""
+    return request.get(_BODY)
+
+
 def body_of(request: web.Request, model: type[_Model]) -> _Model:
     """The checked body."""
     body = request.get(_BODY)
     if not isinstance(body, model):
         raise InternalError("the body was not read")
     return body
+
+
+def query_of(request: web.Request, model: type[_Model]) -> _Model:
+    """The checked query parameters; the first of a name counts.
+
+    Raises:
+        InvalidRequest: naming the parameter at fault and what is allowed there.
+    """
+    given = {name: request.query[name] for name in request.query}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "the query"
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(field.alias or name for name, field in model.model_fields.items())
+            message = f"{name[:80]} is not a parameter of this request; there are: {known}"
+        else:
+            message = f"{name}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        raise InvalidRequest(message, param=name[:80]) from None

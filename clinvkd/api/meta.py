@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -12,36 +14,73 @@ from pydantic_core import to_json
 from .. import __version__
 from ..config import EMBEDDED
 from ..engine import BackendReport, Engine
-from ..errors import BackendUnavailable
-from .endpoint import ENGINE, Endpoint, endpoint
+from ..errors import BackendUnavailable, StoreUnavailable
+from ..keys import KeyRing
+from . import reference
+from .endpoint import CALLER, ENGINE, KEY_RING, Endpoint, Returns, endpoint
+from .meta_types import Health
+from .metrics import metrics
 from .native import NativeDialect
 
+COUNT_TIMEOUT = 0.1
+"""Most seconds `/health` waits for the store."""
 
-@endpoint("GET", "/health", public=True, summary="Whether the daemon and its backends work.")
+
+@endpoint(
+    "GET",
+    "/health",
+    public=True,
+    summary="Whether the daemon and its backends work.",
+    operation="getHealth",
+    returns=(Returns(Health),),
+)
 async def health(request: web.Request) -> web.StreamResponse:
-    """Status, version, uptime, backends with what is wrong with them, pools and sessions."""
+    """Status, version, uptime, backends with what is wrong with them, pools and sessions.
+
+    Who shows no key where one is needed learns the status only.
+    """
     engine = request.app[ENGINE]
+    ring = request.app[KEY_RING]
     uptime = time.monotonic() - engine.started
     reports = engine.report()
     default, why, status = _default(engine)
+    status = status if default is None else _status(engine, ring, reports)
+    if request[CALLER].known_by == "nothing":
+        return _json({"status": status})
     body = {
-        "status": status if default is None else _status(engine, reports),
+        "status": status,
         "version": __version__,
         "uptime": _duration(int(uptime)),
         "uptime_ms": int(uptime * 1000),
         "default_backend": {"name": default, "reason": why},
         "backends": [_backend(report) for report in reports],
-        "session_store": {"available": True, "session_count": len(engine.sessions)},
+        "session_store": await _sessions(engine),
         "store": _store(engine),
+        "api_keys": {"required": ring.required, "count": len(ring), "stale": ring.stale},
+        "loop_guard": {"refused": dict(engine.loop_guard.refused)},
     }
-    return web.Response(body=to_json(body), content_type="application/json")
+    return _json(body)
 
 
 class MetaDialect(NativeDialect):
     """Routes at the root; errors as in the native API."""
 
     prefix = ""
-    endpoints: ClassVar[tuple[Endpoint, ...]] = (health,)
+    title = "The daemon"
+    endpoints: ClassVar[tuple[Endpoint, ...]] = (health, metrics, *reference.ENDPOINTS)
+
+
+def _json(body: dict[str, Any]) -> web.Response:
+    return web.Response(body=to_json(body), content_type="application/json")
+
+
+async def _sessions(engine: Engine) -> dict[str, Any]:
+    """Whether the sessions can be used, and how many there are; null when that takes too long."""
+    count = None
+    with suppress(StoreUnavailable, TimeoutError):
+        async with asyncio.timeout(COUNT_TIMEOUT):
+            count = await engine.sessions.count()
+    return {"available": engine.store.healthy() is None, "session_count": count}
 
 
 def _store(engine: Engine) -> dict[str, Any]:
@@ -63,12 +102,13 @@ def _default(engine: Engine) -> tuple[str | None, str, str]:
     return name, why, "ok"
 
 
-def _status(engine: Engine, reports: list[BackendReport]) -> str:
-    """``degraded`` when the store or a backend is broken, or one is missing that was asked for.
+def _status(engine: Engine, ring: KeyRing, reports: list[BackendReport]) -> str:
+    """``degraded`` when the store, the source of the keys or a backend is broken, or a backend is
+    missing that was asked for.
 
     An agent CLI that nobody installed and nobody configured is no fault of this machine.
     """
-    if engine.store.healthy() is not None:
+    if engine.store.healthy() is not None or ring.stale is not None:
         return "degraded"
     wanted = engine.settings.configured_backends()
     for report in reports:

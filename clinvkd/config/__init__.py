@@ -25,9 +25,10 @@ from .sections import (
 from .server import ServerSettings
 from .settings import AUTO, EMBEDDED, Settings
 from .show import render
-from .sources import api_keys_configured, config_path, home_directory
+from .sources import API_KEY_VARIABLES, config_path, home_directory
 
 __all__ = [
+    "API_KEY_VARIABLES",
     "AUTO",
     "EMBEDDED",
     "Backend",
@@ -44,7 +45,6 @@ __all__ = [
     "SessionSettings",
     "Settings",
     "UnifiedFlags",
-    "api_keys_configured",
     "config_path",
     "home_directory",
     "json_schema",

@@ -85,7 +85,8 @@ class UnifiedFlags(Section):
 
     approval_mode: Approval = "default"
     """What happens when an agent wants to ask before it acts: `default` (its own rules),
-    `auto` (edits are allowed), `none` (never asked, all is allowed), `always` (all is refused)."""
+    `auto` (edits are allowed), `none` (never asked, all is allowed), `always` (all is refused),
+    `ask` (the caller of the native API decides; in the other APIs all is refused)."""
 
     sandbox_mode: Sandbox = "default"
     """Where an agent may write: `default` (as it is set up), `read-only`, `workspace` (the
@@ -138,7 +139,12 @@ class PoolSettings(Section):
     """Turns after which an agent is replaced as soon as it is idle, 1 to 1000000."""
 
     memory_limit_mb: Annotated[int, Field(ge=0, le=1_048_576)] = 2048
-    """Mebibytes an agent and its children may hold before it is replaced; 0 sets no limit."""
+    """Mebibytes an agent and its children may hold before it is replaced; 0 sets no limit. The
+    kernel enforces it where agents have control groups."""
+
+    tasks_limit: Annotated[int, Field(ge=0, le=1_048_576)] = 1024
+    """Most processes and threads an agent and its children may be together, enforced where agents
+    have control groups; 0 sets no limit."""
 
     queue_length: Annotated[int, Field(ge=0, le=65_536)] = 64
     """Most requests that wait for an agent of one backend, 0 to 65536; further ones get 503."""
@@ -154,6 +160,10 @@ class PoolSettings(Section):
 
     idle_timeout_secs: Seconds = 180
     """Seconds without any sign of life of the agent in a running turn."""
+
+    approval_timeout_secs: Seconds = 300
+    """Seconds an agent's question waits for a decision (`approval_mode: ask`) before it is denied;
+    no other limit of the turn runs meanwhile."""
 
     stop_grace_secs: Annotated[float, Field(gt=0, le=300)] = 5
     """Seconds each step of stopping an agent (input closed, SIGTERM, SIGKILL) may take, at most
@@ -215,7 +225,7 @@ class BackendSettings(Section):
 
     trusted: bool = False
     """Whether files in a working directory may configure the agent (hooks, tool servers,
-    settings)."""
+    settings), where `server.workdir_trust` does not say."""
 
     quirks: Mapping[str, Any] = Field(default_factory=dict)
     """Deviations of an `acp` agent from the protocol, by name; the driver checks them."""
@@ -232,7 +242,11 @@ class SessionSettings(Section):
     """Continue the last session when a prompt is given on the command line without one."""
 
     retention_days: Count = 30
-    """Days a session is kept after its last use; 0 keeps it for ever."""
+    """Days a session or a job is kept after its last use; 0 keeps it for ever."""
+
+    store_content: bool = True
+    """Store what was said; otherwise only that it was: backend, times, tokens, tags. A session's
+    messages are then in memory alone, and it cannot be continued after a restart."""
 
     store_token_usage: bool = True
     """Store the token counts of every turn."""
@@ -262,6 +276,9 @@ class ParallelSettings(Section):
 
     max_workers: Annotated[int, Field(ge=1, le=256)] = 3
     """Most prompts of one request that run at the same time, 1 to 256."""
+
+    max_jobs: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Most background jobs that run at the same time, 1 to 1024; further ones are queued."""
 
     fail_fast: bool = False
     """Stop the remaining prompts after the first that fails."""

@@ -187,16 +187,3 @@ class Settings(BaseSettings):
         """The pool settings of a configured backend: the `pool` section under its own."""
         own = self.backends[backend].pool
         return self.pool.model_copy(update={key: getattr(own, key) for key in own.model_fields_set})
-
-    def not_enforced(self) -> tuple[str, ...]:
-        """Keys that ask for a protection this version does not have; not to be served with."""
-        server = self.server
-        asked = {
-            "server.rate_limit_enabled": server.rate_limit_enabled,
-            "server.trusted_proxies": server.trusted_proxies,
-            "server.cors_allowed_origins": server.cors_allowed_origins,
-            "server.cors_allow_credentials": server.cors_allow_credentials,
-            "server.api_keys_gopass_path": server.api_keys_gopass_path,
-            "server.metrics_enabled": server.metrics_enabled,
-        }
-        return tuple(key for key, value in asked.items() if value)

@@ -35,8 +35,9 @@ SHORT_NAMES: Mapping[str, tuple[str, ...]] = {
 """The published names; the full name of the same setting wins over them."""
 
 API_KEY_VARIABLES = ("CLINVK_API_KEYS", "CLINVK_API_KEY")
+"""Variables that hold API keys: no settings, so that nothing that prints those prints them."""
 
-_NOT_SETTINGS = frozenset({"CLINVK_CONFIG", "CLINVK_HOME", *API_KEY_VARIABLES})
+_NOT_SETTINGS = frozenset({"CLINVK_CONFIG", "CLINVK_HOME", "CLINVK_URL", *API_KEY_VARIABLES})
 _IGNORED_PREFIX = "CLINVK_TEST_"
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
@@ -230,11 +231,6 @@ def config_path(path: Path | None, environ: Mapping[str, str]) -> tuple[Path, bo
     if named := environ.get("CLINVK_CONFIG"):
         return _expanded(named, environ), True
     return home_directory(environ) / "config.yaml", False
-
-
-def api_keys_configured(environ: Mapping[str, str]) -> bool:
-    """Whether the environment holds API keys (`CLINVK_API_KEYS` or `CLINVK_API_KEY`)."""
-    return any(environ.get(name, "").strip(" ,") for name in API_KEY_VARIABLES)
 
 
 def _user_home(environ: Mapping[str, str]) -> Path:

@@ -54,10 +54,10 @@ def test_a_unit_in_a_name_is_told_in_the_docstring(model: type[BaseModel], name:
         ("server.metrics_enabled", "true or false"),
         ("server.allowed_hosts", "a list of texts"),
         ("backends.x.command", "a list of texts or one text"),
-        ("backends.x.approval_mode", "one of default, auto, none, always or null"),
+        ("backends.x.approval_mode", "one of default, auto, none, always, ask or null"),
         ("backends.x.environment", "a mapping"),
         ("backends.x.quirks.anything.below", "anything"),
-        ("parallel", "a mapping with the keys max_workers, fail_fast, aggregate_output"),
+        ("parallel", "a mapping with the keys max_workers, max_jobs, fail_fast, aggregate_output"),
         ("output.color", "true or false"),
         ("server.host", "a text"),
     ],
@@ -73,13 +73,16 @@ def test_there_is_no_place_outside_the_models(path: str) -> None:
     assert fields.find(Settings, path.split(".")) is None
 
 
-def test_only_an_agents_environment_is_secret() -> None:
+def test_an_agents_environment_and_what_holds_a_password_are_secret() -> None:
     variable = fields.find(Settings, ("backends", "claude", "environment", "TOKEN"))
     assert variable is not None
     assert variable.secret
     table = fields.find(Settings, ("backends", "claude", "environment"))
     assert table is not None
     assert table.secret
-    assert not any(
-        place.secret for path in fields.leaves(Settings) if (place := fields.find(Settings, path))
-    )
+    secret = {
+        path
+        for path in fields.leaves(Settings)
+        if (place := fields.find(Settings, path)) and place.secret
+    }
+    assert secret == {("server", "rate_limit_redis_url")}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from clinvkd.config import Settings, api_keys_configured, config_path, home_directory
+from clinvkd.config import Settings, config_path, home_directory
 from clinvkd.errors import ConfigError
 
 
@@ -171,27 +171,6 @@ def test_values_of_an_agents_environment_are_hidden(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "reported"),
-    [
-        ("rate_limit_enabled: true", "server.rate_limit_enabled"),
-        ("trusted_proxies: [10.0.0.0/8]", "server.trusted_proxies"),
-        ("cors_allowed_origins: ['http://localhost:3000']", "server.cors_allowed_origins"),
-        ("cors_allow_credentials: true", "server.cors_allow_credentials"),
-        ("api_keys_gopass_path: clinvk/keys", "server.api_keys_gopass_path"),
-        ("metrics_enabled: true", "server.metrics_enabled"),
-    ],
-)
-def test_protections_that_do_not_exist_yet_are_reported(
-    file: Path, written: str, reported: str
-) -> None:
-    assert load(file, f"server:\n  {written}\n").not_enforced() == (reported,)
-
-
-def test_the_built_ins_ask_for_nothing_that_is_not_enforced() -> None:
-    assert Settings().not_enforced() == ()
-
-
-@pytest.mark.parametrize(
     ("environ", "path", "required"),
     [
         ({"HOME": "/h"}, "/h/.clinvk/config.yaml", False),
@@ -223,19 +202,3 @@ def test_the_home_directory_holds_the_file(tmp_path: Path) -> None:
     environ = {"CLINVK_HOME": str(tmp_path)}
     assert home_directory(environ) == tmp_path
     assert Settings.load(environ=environ).server.port == 5
-
-
-@pytest.mark.parametrize(
-    ("environ", "configured"),
-    [
-        ({}, False),
-        ({"CLINVK_API_KEYS": ""}, False),
-        ({"CLINVK_API_KEYS": " , "}, False),
-        ({"CLINVK_API_KEYS": "a,b"}, True),
-        ({"CLINVK_API_KEY": "a"}, True),
-    ],
-)
-def test_api_keys_in_the_environment_are_noticed(
-    environ: Mapping[str, str], configured: bool
-) -> None:
-    assert api_keys_configured(environ) is configured
