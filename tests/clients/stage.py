@@ -50,8 +50,6 @@ SDKS = [
     pytest.param(*backend.values, sdk, marks=backend.marks)
     for sdk in ("openai-3", "openai-2")
     for backend in backends(*EVERY)
-    # The local model takes its time, and answers both in the same way.
-    if (*backend.values, sdk) != ("local", "openai-2")
 ]
 """Backends with the environments that hold a major version of the official SDK."""
 

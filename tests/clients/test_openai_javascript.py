@@ -6,11 +6,11 @@ import pytest
 import pytest_asyncio
 
 from .reading import holds, is_ordered, schemas, spoken
-from .stage import REAL, Run, Stages, backends, javascript_client
+from .stage import EVERY, REAL, Run, Stages, backends, javascript_client
 
 pytestmark = pytest.mark.timeout(300)
 
-EVERYWHERE = pytest.mark.parametrize("backend", backends(*REAL, "echo"))
+EVERYWHERE = pytest.mark.parametrize("backend", backends(*EVERY))
 WITH_PROVIDER = pytest.mark.parametrize("backend", backends(*REAL))
 
 
@@ -34,7 +34,10 @@ def test_chat_is_answered_whole_and_streamed_alike(run: Run) -> None:
     assert whole["request_id"]
     assert streamed["role"] == "assistant"
     assert run.is_reply(streamed["text"], "chat_stream")
-    assert streamed["usage"] == whole["usage"]
+    if run.backend == "local":  # it samples: two answers differ, and so do their tokens
+        assert min(answer["usage"]["completion_tokens"] for answer in (whole, streamed)) > 0
+    else:
+        assert streamed["usage"] == whole["usage"]
     if run.backend in REAL:
         assert whole["usage"]["prompt_tokens"] == 31
 
