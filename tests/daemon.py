@@ -88,8 +88,7 @@ async def daemon(home: Path, config: str = "", **more: str) -> AsyncIterator[Dae
     """A daemon on a free port; killed afterwards if it still runs."""
     (home / ".clinvk").mkdir(parents=True, exist_ok=True)
     (home / ".clinvk" / "config.yaml").write_text(config)
-    # Agents of a daemon that was killed may still be ending when the folder goes.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+    with tempfile.TemporaryDirectory() as temporary:
         environ = environment(home, Path(temporary), **more)
         process = await spawn("--port", "0", environ=environ)
         assert process.stdout is not None
@@ -100,9 +99,15 @@ async def daemon(home: Path, config: str = "", **more: str) -> AsyncIterator[Dae
                     banner.append((await process.stdout.readline()).decode().rstrip("\n"))
             yield Daemon(process, banner, home, Path(temporary))
         finally:
+            agents: list[psutil.Process] = []
             if process.returncode is None:
+                agents = psutil.Process(process.pid).children(recursive=True)
                 process.kill()
             await process.communicate()
+            for agent in agents:  # they would end by themselves, but use the folder until then
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    agent.kill()
+            await asyncio.to_thread(psutil.wait_procs, agents, timeout=PATIENCE)
 
 
 async def ask(daemon: Daemon, prompt: str, **fields: Any) -> tuple[int, Any]:
