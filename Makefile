@@ -1,4 +1,4 @@
-# Everything a checkout needs: `make serve`, `make test`, `make check`, `make bench`.
+# Everything a checkout needs: `make serve`, `make test`, `make check`, `make bench`, `make docs`.
 # Wants Python 3.11 or newer with venv, and make; the rest goes into .venv.
 
 PYTHON ?= python3
@@ -8,17 +8,19 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := clinvkd tests benchmarks docs/generate.py
+SOURCES := clinvkd tests benchmarks docs/api_pages.py docs/conf.py docs/generate.py docs/record.py \
+  packaging/shell_files.py packaging/packager
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # A stamp stands for a finished installation; it is older than what it was made from, or done.
 VENV_DONE := $(VENV)/.done-venv
 BASE_DONE := $(VENV)/.done-base
 LOCAL_DONE := $(VENV)/.done-local
+DOCS_DONE := $(VENV)/.done-docs
 DEV_DONE := $(VENV)/.done-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench clean local agents clients
+.PHONY: help serve test check format bench docs package clean local agents clients
 
 help:
 	@echo "make serve    install and start the daemon on 127.0.0.1:8080 (ARGS='--port 9000')"
@@ -26,6 +28,8 @@ help:
 	@echo "make check    formatting, lint, strict types, import layers"
 	@echo "make format   format the sources"
 	@echo "make bench    measure and write docs/performance.md (ARGS=...)"
+	@echo "make docs     build the documentation in build/site"
+	@echo "make package  build what this machine can into dist: wheel, sdist, deb, rpm, recipes"
 	@echo "make clean    remove .venv and everything made"
 
 serve: $(BASE_DONE) local
@@ -46,6 +50,14 @@ format: $(DEV_DONE)
 
 bench: $(DEV_DONE) local agents
 	$(BIN)/python -m benchmarks --write $(ARGS)
+
+docs: $(DOCS_DONE)
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/doctrees . build/site
+	@echo "Open build/site/index.html."
+
+package: $(DEV_DONE)
+	PYTHONPATH=packaging $(BIN)/python -P -m packager all
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -78,9 +90,14 @@ clients: $(DEV_DONE)
 	  echo "*** For the reason above, the tests with JAVASCRIPT clients are SKIPPED. ***"; \
 	  echo; }
 
+$(DOCS_DONE): $(BASE_DONE)
+	@echo "Installing what builds the documentation ..."
+	@$(PIP) --editable '.[docs]'
+	@touch $@
+
 $(DEV_DONE): $(BASE_DONE)
 	@echo "Installing the development tools ..."
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev,docs]'
 	@touch $@
 
 $(BASE_DONE): $(VENV_DONE) pyproject.toml constraints.txt

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import chat, first_text, gate, idle, overhead, sessions, streams, tool_round_trip
+from . import chat, first_text, gate, idle, live, overhead, sessions, streams, tool_round_trip
 from .report import Section, render, write
 
 BENCHES: dict[str, Callable[[Path, int], Awaitable[Section]]] = {
@@ -20,6 +20,7 @@ BENCHES: dict[str, Callable[[Path, int], Awaitable[Section]]] = {
     "tool-round-trip": tool_round_trip.measure,
     "overhead": overhead.measure,
     "stream": streams.measure,
+    "live": live.measure,
     "sessions": sessions.measure,
     "gate-cost": gate.cost,
     "gate-slow": gate.slow_peers,

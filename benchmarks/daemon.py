@@ -26,12 +26,14 @@ class Daemon:
         url: its root.
         process: for memory and CPU time.
         started: `time.monotonic()` just before its process was started.
+        ready: the same when it had said that it listens.
     """
 
     url: str
     process: psutil.Process
     client: aiohttp.ClientSession
     started: float
+    ready: float
 
     async def health(self) -> dict[str, Any]:
         """What `/health` says."""
@@ -107,12 +109,13 @@ async def daemon(
     assert process.stdout is not None
     try:
         line = (await process.stdout.readline()).decode()
+        ready = time.monotonic()
         match = re.search(r"http://\S+", line)
         if match is None:
             raise RuntimeError(f"the daemon did not start: {line} {(folder / 'log').read_text()}")
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as client:
-            yield Daemon(match.group(), psutil.Process(process.pid), client, started)
+            yield Daemon(match.group(), psutil.Process(process.pid), client, started, ready)
     finally:
         if process.returncode is None:
             process.terminate()

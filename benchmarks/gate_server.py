@@ -1,16 +1,20 @@
-"""The model list with all of the gate in front of it, or bare: `gate_server (bare|full) HOME`."""
+"""The model list with all of the gate in front of it, or with less: `gate_server KIND HOME`."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from clinvkd import log
 from clinvkd.api.endpoint import CALLER, ENGINE
-from clinvkd.config import LogSettings, Settings
+from clinvkd.config import Settings
 from clinvkd.engine import Engine
 from clinvkd.keys import OWNER, Key, KeyRing
 from clinvkd.limits import Connections, GuardedRunner
@@ -31,10 +35,17 @@ SETTINGS = Settings.model_validate(
 )
 
 
-def full(environ: dict[str, str]) -> web.AppRunner:
-    """The application as it is served, with a key and a rate limit."""
-    app = create_app(SETTINGS, environ, KeyRing([Key.of(KEY, "bench")]))
-    connections = Connections(SETTINGS.server)
+def gated(environ: dict[str, str], **sections: dict[str, Any]) -> web.AppRunner:
+    """The application as it is served, with a key and a rate limit.
+
+    Args:
+        sections: of its configuration, instead of those of `SETTINGS`.
+    """
+    settings = Settings.model_validate({**SETTINGS.model_dump(exclude_unset=True), **sections})
+    access_log = log.set_up(settings.log)
+    ring = KeyRing([Key.of(KEY, "bench")])
+    app = create_app(settings, environ, ring, access_log=access_log)
+    connections = Connections(settings.server)
     return GuardedRunner(app, connections=connections, access_log=None, handler_cancellation=True)
 
 
@@ -57,12 +68,24 @@ def bare(environ: dict[str, str]) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, handler_cancellation=True)
 
 
+OFF: dict[str, Any] = {"requests": 0}
+SILENT: dict[str, Any] = {"format": "json", "level": "warning"}
+KINDS: dict[str, Callable[[dict[str, str]], web.AppRunner]] = {
+    "bare": bare,
+    "full": gated,
+    "uninspected": partial(gated, inspector=OFF),
+    "unlogged": partial(gated, inspector=OFF, log=SILENT),
+}
+"""What is served, by the name it has on the command line."""
+
+
 async def main(kind: str, home: Path) -> None:
     """Serve until killed."""
-    log.set_up(LogSettings(format="json"))
-    runner = {"bare": bare, "full": full}[kind]({"HOME": str(home), "PATH": str(home)})
+    runner = KINDS[kind]({"HOME": str(home), "PATH": str(home)})
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+    gc.collect()
+    gc.freeze()  # as the daemon does
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 

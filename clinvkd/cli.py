@@ -115,9 +115,12 @@ def serve(
     log_file: Path | None,
 ) -> None:
     """Start the daemon and serve until it is told to stop."""
-    from .config import Settings
-    from .server import serve as run  # the other commands need no web server
-    from .service.activation import under_launchd
+    from .quick_start import quick_imports
+
+    with quick_imports():
+        from .config import Settings
+        from .server import serve as run  # the other commands need no web server
+        from .service.activation import under_launchd
 
     server = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     overrides: dict[str, Any] = {"server": server} if server else {}

@@ -6,13 +6,11 @@ It owns the pools, the sessions and everything that outlives a request.
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 from .approvals import Approvals
@@ -20,8 +18,10 @@ from .config import AUTO, EMBEDDED, Backend, Settings, home_directory
 from .drivers import DRIVERS
 from .errors import BackendUnavailable, ConfigError, StoreUnavailable
 from .intake import Approved, Asked, Intake
+from .judging import Judge
 from .keys import Caller
 from .limits import Quotas
+from .live import Dialect, LiveFeed, LiveTurn, State, state_of
 from .loop_guard import LoopGuard
 from .models import ModelNames
 from .observation import Observer, observed
@@ -33,8 +33,10 @@ from .pool import (
     Figures,
     House,
     Pool,
+    PrivateFolder,
     Spawner,
     Turn,
+    clear_abandoned,
     keep,
 )
 from .pool.locate import Found
@@ -84,6 +86,7 @@ class Engine:
         tracing: makes spans; None where nobody asks for them.
         ledger: what was used.
         observers: are told of the end of every turn.
+        live: tells those who watch what happens.
 
     Raises:
         ConfigError: a backend's section does not fit its driver, or traces cannot be made.
@@ -99,19 +102,25 @@ class Engine:
         self.quotas = Quotas()
         self.loop_guard = LoopGuard()
         self.models = ModelNames(settings, self._default_name)
+        self._folder = PrivateFolder()
         self._house = House(
             spawner=Spawner(cgroups),
             background=Background(),
-            folder=Path(tempfile.mkdtemp(prefix="clinvk-")).resolve(),
+            folder=self._folder.path,
             inherited=dict(environ),
         )
+        self._judge = Judge()
         self._recorder = Recorder(
             self.sessions, lambda: self.settings.session, self._house.background
         )
         self.ledger = Ledger(lambda: self.store, self._house.background)
-        self.observers: list[Observer] = [self.ledger.note]
+        self.observers: list[Observer] = [
+            self.ledger.note,
+            lambda end: self.quotas.spend(end.client, end.usage),
+        ]
         if self.tracing is not None:
             self.observers.append(self.tracing.agent_call)
+        self.live = LiveFeed(self._state)
         self._environ = environ
         self._intake = self._make_intake(settings)
         self._store: Store | None = None
@@ -122,7 +131,7 @@ class Engine:
         try:
             self._pools = self._make_pools(settings, self._intake)
         except ConfigError:
-            self._house.folder.rmdir()
+            self._folder.remove()
             raise
 
     # Requests.
@@ -168,11 +177,14 @@ class Engine:
         return chosen, "the first agent CLI that is available"
 
     @asynccontextmanager
-    async def turn(self, prompt: Prompt, keeping: Keeping = BY_HISTORY) -> AsyncIterator[AnyTurn]:
+    async def turn(
+        self, prompt: Prompt, keeping: Keeping = BY_HISTORY, dialect: Dialect = "native"
+    ) -> AsyncIterator[AnyTurn]:
         """Run an approved prompt; leaving the context early interrupts the agent.
 
         Args:
             keeping: where the completed turn is recorded, unless the prompt is ephemeral.
+            dialect: by which API it was asked.
 
         Raises:
             BackendUnavailable: the backend cannot take it.
@@ -183,28 +195,34 @@ class Engine:
         guarded = self.loop_guard.turn(prompt, self.settings.server)
         recording = self._recorder.recording(prompt, keeping)
         traced = nullcontext(_unseen) if self.tracing is None else self.tracing.turn(prompt)
-        spending = self.quotas.turn(prompt.client)
-        with traced as trace, guarded as answered, spending as spend, recording as record:
-            async with self._run(prompt) as turn:
+        counted = self.quotas.turn(prompt.client)
+        with traced as trace, guarded as answered, counted, recording as record:
+            session_id = None if prompt.ephemeral else keeping.session_id
+            if self.tracing is not None:
+                prompt = replace(prompt, trace=self.tracing.context())
+            async with self._run(prompt, dialect, session_id) as turn:
                 trace(turn)
                 turn.when_completed.append(lambda: answered(turn.reply))
-                turn.when_completed.append(lambda: spend(turn.completed))
                 record(turn)
                 yield turn
 
-    def _run(self, prompt: Prompt) -> AbstractAsyncContextManager[AnyTurn]:
+    def _run(
+        self, prompt: Prompt, dialect: Dialect, session_id: str | None
+    ) -> AbstractAsyncContextManager[AnyTurn]:
         total = self.settings.server.request_timeout_secs
 
         @asynccontextmanager
         async def plain(prompt: Prompt) -> AsyncIterator[Turn]:
-            with observed(prompt, self.observers) as watch:
+            live = LiveTurn(prompt, dialect, session_id)
+            with observed(prompt, (*self.observers, partial(self.live.ended, live))) as watch:
                 async with self.pool(prompt.backend).turn(prompt, total) as turn:
                     watch(turn)
+                    self.live.began(live, turn)
                     yield turn
 
         if prompt.output is None:
             return plain(prompt)
-        return structured(plain, prompt, prompt.output)
+        return structured(plain, prompt, prompt.output, self._judge)
 
     @property
     def store(self) -> Store:
@@ -247,6 +265,8 @@ class Engine:
             loop.create_task(tidier, name="tidier"),
         ]
         self.background.start(self._recall_usage(), "recall usage")
+        others = asyncio.to_thread(clear_abandoned, self._folder.path.parent)
+        self.background.start(others, "clear abandoned folders")
         for name in self._pools:
             self._warm(name)
 
@@ -274,6 +294,7 @@ class Engine:
     async def drain(self, grace: float) -> None:
         """Take no new turns; let running ones end within `grace` seconds, then end them."""
         await asyncio.gather(*(pool.drain(grace) for pool in self._all_pools()))
+        self.live.close()
 
     async def aclose(self) -> None:
         """End every agent and remove every private file; after `drain`."""
@@ -289,7 +310,7 @@ class Engine:
             await self._store.aclose()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
-        await asyncio.to_thread(shutil.rmtree, self._house.folder, ignore_errors=True)
+        await asyncio.to_thread(self._folder.remove)
 
     def _make_intake(self, settings: Settings) -> Intake:
         own = (home_directory(self._environ), self._house.folder)
@@ -326,6 +347,16 @@ class Engine:
 
     def _all_pools(self) -> list[Pool]:
         return [*self._pools.values(), *self._replaced]
+
+    def _state(self) -> State:
+        return state_of(
+            self._pools,
+            self._replaced,
+            self.settings,
+            self.live.turns.values(),
+            started=self.started,
+            requests=self.live.requests,
+        )
 
     def _default_name(self) -> str:
         return self.default_backend()[0]

@@ -9,6 +9,7 @@
       NotFound                       404     not_found
       MethodNotAllowed               405     method_not_allowed
       Conflict                       409     conflict
+        AnswerGone                   409     answer_gone
       RequestTimeout                 408     request_timeout
       PayloadTooLarge                413     payload_too_large
       UnsupportedMediaType           415     unsupported_media_type
@@ -82,7 +83,7 @@ class BackendRefused(InvalidRequest):
 
 
 class LoopDetected(InvalidRequest):
-    """The client repeats itself and gets nowhere; see `clinvkd.loop_guard`."""
+    """The client repeats itself and gets nowhere."""
 
     code = "loop_detected"
     may_retry = False
@@ -126,6 +127,12 @@ class Conflict(ClinvkError):
     status = 409
     code = "conflict"
     type = "invalid_request_error"
+
+
+class AnswerGone(Conflict):
+    """The request was carried out before, and its answer is not there any more."""
+
+    code = "answer_gone"
 
 
 class RequestTimeout(ClinvkError):

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from . import journal
+from .access_log import AccessLog, JSONLines, LineBuffer, of_the_request, structured
 from .config import LogSettings
 from .redaction import redact
 
@@ -27,20 +28,24 @@ def set_up(
     *,
     debug: bool = False,
     environ: Mapping[str, str] = MappingProxyType({}),
-) -> None:
+) -> AccessLog:
     """Send all records to standard error in the configured form, or to the journal behind it.
 
     Args:
         debug: log at level debug whatever is configured (``CLINVK_DEBUG``).
         environ: tells whether the journal is behind it (``JOURNAL_STREAM``).
+
+    Returns:
+        What takes the lines of the access log.
     """
     level = logging.DEBUG if debug else logging.getLevelNamesMapping()[settings.level.upper()]
     if settings.format == "auto" and journal.is_stderr(environ):
         _to_journal(journal.Journal(journal.SOCKET), level)
-        return
+        return structured
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    access = LineBuffer(sys.stderr)
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        of_the_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=not console),
     ]
@@ -56,6 +61,7 @@ def set_up(
         ]
         if console
         else [
+            _after(access),
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
@@ -71,12 +77,13 @@ def set_up(
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, force=True)
     for handler in logging.root.handlers:
         handler.setFormatter(_RedactingFormatter(logging.BASIC_FORMAT))
+    return structured if console or level > logging.INFO else JSONLines(access)
 
 
 def _to_journal(journal_: journal.Journal, level: int) -> None:
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            of_the_request,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             _record,
@@ -144,6 +151,18 @@ class _RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
+
+
+def _after(access: LineBuffer) -> structlog.typing.Processor:
+    """Keeps the order of the lines: what waits in `access` came before this record."""
+
+    def processor(
+        logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        access.flush()
+        return event
+
+    return processor
 
 
 def _redacted(render: Callable[..., str | bytes]) -> structlog.typing.Processor:

@@ -9,9 +9,10 @@ from .api.endpoint import ENGINE
 from .api.metrics import METRICS, UNGUARDED
 from .config import Settings
 from .limits import Connections, GuardedRunner
+from .middleware.checks import checked
 from .middleware.errors import errors
 from .middleware.hosts import hosts
-from .middleware.observe import observe
+from .middleware.observe import ACCESS_LOG, observe
 from .middleware.origin import origin
 
 _log = structlog.get_logger(__name__)
@@ -65,8 +66,11 @@ class MetricsListener:
         own = self._settings.model_copy(
             update={"server": server.model_copy(update={"host": server.metrics_host})}
         )
-        app = web.Application(middlewares=[make(own) for make in (observe, errors, hosts, origin)])
+        chain = (observe, errors, checked(hosts, origin))
+        app = web.Application()
         app[ENGINE] = self._app[ENGINE]
         app[METRICS] = self._app[METRICS]
+        app[ACCESS_LOG] = self._app[ACCESS_LOG]
+        app.middlewares.extend(make(own, app) for make in chain)
         app.router.add_get(UNGUARDED.path, UNGUARDED.handler)
         return app

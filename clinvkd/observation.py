@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from .errors import ClinvkError
-from .events import Completed, Usage
+from .estimation import estimated_tokens
+from .events import Usage
 from .pool import Turn, Way
 from .prompt import Prompt
+from .shaping import BYTES_PER_TOKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +27,10 @@ class TurnEnd:
         outcome: ``completed``, ``interrupted`` (the caller left), or the code of the error.
         seconds: how long it took, waiting for an agent included.
         first_text_seconds: how long until its first text; None when there was none.
-        usage: its tokens; nothing unless it completed.
+        usage: its tokens. Of a turn that did not complete, what its agent told and for the rest an
+            estimate; nothing when the agent failed before it began to answer.
         cost_usd: the agent's own estimate of what it cost, or None.
+        failure: what it failed with, or None.
     """
 
     backend: str
@@ -38,6 +42,7 @@ class TurnEnd:
     first_text_seconds: float | None = None
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = None
+    failure: ClinvkError | None = None
 
     @property
     def completed(self) -> bool:
@@ -59,12 +64,12 @@ def observed(prompt: Prompt, observers: Iterable[Observer]) -> Iterator[Callable
     turns: list[Turn] = []
     told = False
 
-    def tell(outcome: str) -> None:
+    def tell(outcome: str, failure: ClinvkError | None = None) -> None:
         nonlocal told
         if told:
             return
         told = True
-        end = _end(prompt, turns[0] if turns else None, outcome, began)
+        end = _end(prompt, turns[0] if turns else None, outcome, began, failure)
         for observer in observers:
             observer(end)
 
@@ -75,15 +80,17 @@ def observed(prompt: Prompt, observers: Iterable[Observer]) -> Iterator[Callable
     try:
         yield watch
     except ClinvkError as error:
-        tell(error.code)
+        tell(error.code, error)
         raise
     finally:
         failure = turns[0].failure if turns else None
-        tell("interrupted" if failure is None else failure.code)
+        tell("interrupted" if failure is None else failure.code, failure)
 
 
-def _end(prompt: Prompt, turn: Turn | None, outcome: str, began: float) -> TurnEnd:
-    completed = Completed() if turn is None or turn.completed is None else turn.completed
+def _end(
+    prompt: Prompt, turn: Turn | None, outcome: str, began: float, failure: ClinvkError | None
+) -> TurnEnd:
+    completed = None if turn is None else turn.completed
     first_text = None if turn is None else turn.first_text_at
     return TurnEnd(
         backend=prompt.backend,
@@ -93,6 +100,23 @@ def _end(prompt: Prompt, turn: Turn | None, outcome: str, began: float) -> TurnE
         outcome=outcome,
         seconds=time.monotonic() - began,
         first_text_seconds=None if first_text is None else first_text - began,
-        usage=completed.usage,
-        cost_usd=completed.cost_usd,
+        usage=_used(turn),
+        cost_usd=None if completed is None else completed.cost_usd,
+        failure=failure,
+    )
+
+
+def _used(turn: Turn | None) -> Usage:
+    if turn is None:
+        return Usage()
+    if turn.completed is not None:
+        return turn.completed.usage
+    if turn.failure is not None and not turn.answered:
+        return turn.usage  # most likely it was refused, which costs nothing
+    asked = estimated_tokens(turn.prompt.system, turn.prompt.messages)
+    said = sum(map(len, turn.said)) // BYTES_PER_TOKEN
+    return replace(
+        turn.usage,
+        input_tokens=turn.usage.input_tokens or asked,
+        output_tokens=max(turn.usage.output_tokens, said),
     )

@@ -240,6 +240,8 @@ class Prompt:
             passes them on.
         ephemeral: nothing of it may be kept, on the agent's disk neither.
         client: who asks; a conversation is only ever continued for the same client.
+        trace: `traceparent` and `tracestate` (W3C Trace Context) for agents that take them; it says
+            nothing of what is asked, and is not kept.
     """
 
     backend: str
@@ -258,6 +260,7 @@ class Prompt:
     raw_events: bool = False
     ephemeral: bool = False
     client: str = ""
+    trace: tuple[tuple[str, str], ...] = ()
 
     @property
     def history(self) -> tuple[Message, ...]:

@@ -49,30 +49,29 @@ class Recorder:
         if prompt.ephemeral:
             yield lambda _: None
             return
-        begun: list[Turn | StructuredTurn] = []
+        unrecorded: list[Turn | StructuredTurn] = []
         with ExitStack() as occupied:
             if keeping.before is not None:
                 occupied.enter_context(self._sessions.occupied(keeping.before))
 
             def watch(turn: Turn | StructuredTurn) -> None:
-                begun.append(turn)
-                turn.before_end.append(lambda: self._record(turn, keeping, occupied))
+                unrecorded.append(turn)
+                turn.before_end.append(lambda: record(turn))
+
+            def record(turn: Turn | StructuredTurn) -> asyncio.Task[None]:
+                unrecorded.remove(turn)
+                # A caller who leaves now must not leave the session open to another turn too early.
+                keep = self._keep(turn, keeping, occupied.pop_all())
+                return self._background.start(keep, "record a turn")
 
             try:
                 yield watch
             finally:
-                for turn in begun:
-                    if keeping.before is not None and turn.completed is None:
+                for turn in unrecorded.copy():
+                    if turn.completed is not None:  # who left has taken all but the end
+                        record(turn)
+                    elif keeping.before is not None:
                         self._note_end(keeping.before, turn)
-
-    async def _record(
-        self, turn: Turn | StructuredTurn, keeping: Keeping, occupied: ExitStack
-    ) -> None:
-        # A caller who leaves now must not leave the session open to another turn too early.
-        task = self._background.start(
-            self._keep(turn, keeping, occupied.pop_all()), "record a turn"
-        )
-        await asyncio.shield(task)
 
     async def _keep(
         self, turn: Turn | StructuredTurn, keeping: Keeping, occupied: ExitStack
@@ -92,9 +91,12 @@ class Recorder:
 
     def _note_end(self, session: Session, turn: Turn | StructuredTurn) -> None:
         failure = turn.failure
-        end = (
-            self._sessions.note_end(session, "canceled", None)
-            if failure is None
-            else self._sessions.note_end(session, "error", failure.message)
-        )
+        if failure is None:
+            end = self._sessions.note_end(session, "canceled", None)
+        else:
+            # Agents repeat in their errors what they were told.
+            words = self._settings().store_content
+            end = self._sessions.note_end(
+                session, "error", failure.message if words else failure.code
+            )
         self._background.start(end, "note the end of a turn")

@@ -19,8 +19,9 @@ import structlog
 from aiohttp import web
 
 from . import log
+from .access_log import AccessLog, structured
 from .api import DIALECTS
-from .api.endpoint import ENGINE, KEY_RING
+from .api.endpoint import ENGINE, KEY_RING, build_models
 from .api.metrics import METRICS, METRICS_APART, measuring
 from .config import Settings, home_directory
 from .engine import Engine
@@ -32,6 +33,8 @@ from .limits import Connections, GuardedRunner
 from .listening import joined, listen, names, port_of
 from .metrics_listener import MetricsListener
 from .middleware import MIDDLEWARES, answer_headers
+from .middleware.closing import STOPPING
+from .middleware.observe import ACCESS_LOG
 from .middleware.rate_limit import limiter_of
 from .pool import Cgroups
 from .pool.cgroup import claim
@@ -46,7 +49,6 @@ EX_UNAVAILABLE = 69
 """Exit status when the address cannot be listened on (sysexits.h)."""
 
 _STOP_ACCEPTING = 0.3  # seconds in which clients hear that their connection will be closed
-_STOPPING = web.AppKey("stopping", asyncio.Event)
 
 
 def create_app(
@@ -54,6 +56,7 @@ def create_app(
     environ: Mapping[str, str],
     ring: KeyRing | None = None,
     cgroups: Cgroups | None = None,
+    access_log: AccessLog = structured,
 ) -> web.Application:
     """The application; its engine lives as long as it runs.
 
@@ -61,14 +64,12 @@ def create_app(
         environ: the daemon's environment, of which agents get allowed names.
         ring: the API keys; None is a ring without any.
         cgroups: makes control groups for agents; None where there are none.
+        access_log: is told of every request.
     """
-    app = web.Application(
-        middlewares=[factory(settings) for factory in MIDDLEWARES],
-        client_max_size=settings.server.max_request_body_bytes or sys.maxsize,
-    )
-
+    app = web.Application(client_max_size=settings.server.max_request_body_bytes or sys.maxsize)
     app[KEY_RING] = KeyRing() if ring is None else ring
-    app[_STOPPING] = asyncio.Event()
+    app[STOPPING] = asyncio.Event()
+    app[ACCESS_LOG] = access_log
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
         app[ENGINE] = engine = Engine(settings, environ, cgroups)
@@ -87,8 +88,8 @@ def create_app(
         app[METRICS_APART] = settings.server.metrics_port is not None
         app.cleanup_ctx.append(measuring)
     app.cleanup_ctx.append(limiter_of(settings))
-    app.on_response_prepare.append(answer_headers(settings))
-    app.on_response_prepare.append(_close_when_stopping)
+    app.middlewares.extend(make(settings, app) for make in MIDDLEWARES)
+    app.on_response_prepare.append(answer_headers(settings, app))
     for dialect in DIALECTS:
         app.cleanup_ctx.extend(dialect.lifetimes)
         for route in dialect.endpoints:
@@ -116,7 +117,8 @@ def serve(load: Callable[[], Settings], log_file: Path | None = None) -> int:
     manager = ServiceManager(os.environ)
     rotated = LogFile(log_file) if log_file else None
     settings = load()
-    log.set_up(settings.log, debug=bool(os.environ.get("CLINVK_DEBUG")), environ=os.environ)
+    debug = bool(os.environ.get("CLINVK_DEBUG"))
+    access_log = log.set_up(settings.log, debug=debug, environ=os.environ)
     sources = KeySources(os.environ)
     ring = _key_ring(sources.load(settings.server))
     passed = passed_sockets(os.environ)
@@ -125,23 +127,22 @@ def serve(load: Callable[[], Settings], log_file: Path | None = None) -> int:
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         # The default of 3.11 is a thread per child; later versions do this by themselves.
         asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
-    return asyncio.run(_serve(settings, load, ring, sources, manager, passed, claim(), rotated))
+    app = create_app(settings, os.environ, ring, claim(), access_log)
+    return asyncio.run(_serve(app, settings, load, sources, manager, passed, rotated))
 
 
 async def _serve(
+    app: web.Application,
     settings: Settings,
     load: Callable[[], Settings],
-    ring: KeyRing,
     sources: KeySources,
     manager: ServiceManager,
     passed: Sequence[socket.socket],
-    cgroups: Cgroups | None,
     rotated: LogFile | None,
 ) -> int:
     # Before anything that a signal would otherwise leave behind.
     stop, again = _told_by(signal.SIGTERM, signal.SIGINT), _told_by(signal.SIGHUP)
-    app = create_app(settings, os.environ, ring, cgroups)
-    server = settings.server
+    server, ring = settings.server, app[KEY_RING]
     runner = GuardedRunner(
         app,
         connections=Connections(server),
@@ -170,6 +171,7 @@ async def _serve(
             manager.ready(_status(runner, engine))
             if not manager.listens:  # nobody sits in front of a service
                 print(_greeting(runner, engine, ring), flush=True)
+            await build_models()
             gc.collect()
             gc.freeze()
 
@@ -181,20 +183,13 @@ async def _serve(
 
             await _until_told_to_stop(stop, again, reload)
             manager.stopping(_longest_stop(engine.settings))
-            app[_STOPPING].set()
+            app[STOPPING].set()
             await asyncio.gather(*(site.stop() for site in runner.sites))
             await asyncio.sleep(_STOP_ACCEPTING)
         finally:
             await metrics.aclose()
             await runner.cleanup()
     return 0
-
-
-async def _close_when_stopping(request: web.Request, response: web.StreamResponse) -> None:
-    """Tell a client that its connection ends with this answer, before it asks for more on it."""
-    if request.app[_STOPPING].is_set():
-        response.force_close()
-        response.headers["Connection"] = "close"
 
 
 def _longest_stop(settings: Settings) -> float:
@@ -335,6 +330,7 @@ def _banner(engine: Engine, host: str, port: int, header: str = "") -> str:
         return "\n".join([*lines, f"Default backend: none ({error.message})."])
     lines += [
         f"Default backend: {name} ({why}).",
+        f"Dashboard: http://{address}/",
         "Try it:",
         f"  curl -N http://{address}/api/v1/prompt -H 'Content-Type: application/json' \\",
         f"""    -H 'Accept: text/event-stream'{header} -d '{{"prompt": "Say hello."}}'""",

@@ -7,18 +7,16 @@ fault; then the turn fails. So no caller ever gets invalid JSON with a success.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from .errors import BackendError, ClinvkError
 from .events import Completed, Event, TextDelta, Usage
+from .judging import Judge
 from .pool import Turn
 from .prompt import Message, OutputSchema, Prompt, Text
 
@@ -40,20 +38,21 @@ class StructuredTurn:
         reply: the assistant's message, once there is one.
         failure: what it failed with, else None.
         when_completed: called once, as soon as the last event has come.
-        before_end: called and awaited once, after these and before the last event is given to the
-            caller.
+        before_end: called once, after these; what they begin is done before the last event is
+            given to the caller.
     """
 
-    def __init__(self, run: Run, prompt: Prompt, output: OutputSchema) -> None:
+    def __init__(self, run: Run, prompt: Prompt, output: OutputSchema, judge: Judge) -> None:
         self.prompt = prompt
         self.completed: Completed | None = None
         self.agent_session_id: str | None = None
         self.reply = Message("assistant", ())
         self.failure: ClinvkError | None = None
         self.when_completed: list[Callable[[], None]] = []
-        self.before_end: list[Callable[[], Awaitable[None]]] = []
+        self.before_end: list[Callable[[], asyncio.Future[None]]] = []
         self._run = run
         self._output = output
+        self._judge = judge
         self._started = time.monotonic()
         self._events = self._play()
 
@@ -69,8 +68,8 @@ class StructuredTurn:
         if self.completed is not None:
             for act in self.when_completed:
                 act()
-            for finish in self.before_end:
-                await finish()
+            for done in [begin() for begin in self.before_end]:
+                await asyncio.shield(done)
         return events
 
     @property
@@ -99,7 +98,8 @@ class StructuredTurn:
             usage += completed.usage
             self.reply = turn.reply
             text = turn.reply.text
-            fault = None if _exempt(completed, turn.reply) else fault_of(text, self._output)
+            exempt = _exempt(completed, turn.reply)
+            fault = None if exempt else await self._judge.fault_of(text, self._output)
             if fault is None:
                 self.completed = replace(completed, usage=usage)
                 yield [*([TextDelta(text)] if text else []), self.completed]
@@ -116,28 +116,14 @@ class StructuredTurn:
 
 @asynccontextmanager
 async def structured(
-    run: Run, prompt: Prompt, output: OutputSchema
+    run: Run, prompt: Prompt, output: OutputSchema, judge: Judge
 ) -> AsyncIterator[StructuredTurn]:
     """A structured turn; leaving the context early interrupts the agent."""
-    turn = StructuredTurn(run, prompt, output)
+    turn = StructuredTurn(run, prompt, output, judge)
     try:
         yield turn
     finally:
         await turn.aclose()
-
-
-def fault_of(text: str, output: OutputSchema) -> str | None:
-    """What is wrong with an answer, or None when nothing is."""
-    try:
-        value: Any = json.loads(text)
-        Draft202012Validator(output.schema).validate(value)
-    except ValueError as error:
-        return f"it is not JSON ({error})"
-    except ValidationError as error:
-        return f"{error.json_path}: {error.message[:300]}"
-    except RecursionError:
-        return "it is nested too deeply"
-    return None
 
 
 def _exempt(completed: Completed, reply: Message) -> bool:

@@ -189,6 +189,12 @@ class Tracing:
                     span.set_attribute("error.type", error.code)
                     span.set_status(self._trace.StatusCode.ERROR)
 
+    def context(self) -> tuple[tuple[str, str], ...]:
+        """The span that runs now, as W3C headers: names and values."""
+        headers: dict[str, str] = {}
+        self._context.inject(headers)
+        return tuple(headers.items())
+
     def agent_call(self, end: TurnEnd) -> None:
         """A span for what an agent was asked, told when it has ended."""
         now = time.time_ns()

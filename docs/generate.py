@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the reference pages made from the code: configuration, command line, metrics.
+"""Writes the reference pages made from the code: keys, commands, endpoints, errors, metrics.
 
     python docs/generate.py            write them
     python docs/generate.py --check    exit with 1 when one of them is stale, and write nothing
@@ -17,17 +17,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
+from api_pages import GENERATED, REFERENCE, endpoints, errors
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from clinvkd.attribute_docs import descriptions
 from clinvkd.cli import main
 from clinvkd.commands.exit_status import MEANINGS
 from clinvkd.commands.invocation import CONNECTION_OPTIONS, DaemonCommand
 from clinvkd.config import BackendSettings, Settings, fields
 from clinvkd.config.sources import FLAGS, PREFIX, SHORT_NAMES, built_in_backends
 from clinvkd.metrics import DEFINITIONS
-
-REFERENCE = Path(__file__).parent / "reference"
 
 WITHOUT_EFFECT = (
     "unified_flags.verbose",
@@ -36,12 +36,10 @@ WITHOUT_EFFECT = (
 )
 """Keys, and beginnings of keys, that are checked but that nothing in this version reads."""
 
-_GENERATED = "<!-- Made by `python docs/generate.py`; do not edit. -->"
-
 _CONFIGURATION = f"""\
 # Configuration
 
-{_GENERATED}
+{GENERATED}
 
 The file is `~/.clinvk/config.yaml`.
 `CLINVK_HOME` names another directory for it, `CLINVK_CONFIG` or `--config` another file.
@@ -150,7 +148,7 @@ def configuration() -> str:
         if place is not None and place.kind == "section" and place.model is not None:
             sections += _section(name, place.model)
         elif name == "backends":
-            sections = [*_backends(field), *sections]
+            sections = [*_backends(), *sections]
         else:
             parts.append(_key((name,), field, fields.root(Settings)))
     return "\n".join(parts + sections)
@@ -160,7 +158,7 @@ def command_line() -> str:
     """The page of all commands."""
     statuses = (f"| {status} | {meaning} |" for status, meaning in MEANINGS.items())
     page = _CLI.format(
-        GENERATED=_GENERATED,
+        GENERATED=GENERATED,
         CONNECTION="\n".join(_options(CONNECTION_OPTIONS)),
         STATUSES="\n".join(["| status | meaning |", "| --- | --- |", *statuses]),
     )
@@ -175,12 +173,14 @@ def metrics() -> str:
         for each in DEFINITIONS
     )
     table = "\n".join(["| metric | type | labels | meaning |", "| --- | --- | --- | --- |", *rows])
-    return _METRICS.format(GENERATED=_GENERATED, TABLE=table)
+    return _METRICS.format(GENERATED=GENERATED, TABLE=table)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration,
     "cli.md": command_line,
+    "endpoints.md": endpoints,
+    "errors.md": errors,
     "metrics.md": metrics,
 }
 
@@ -188,10 +188,10 @@ PAGES: Mapping[str, Callable[[], str]] = {
 def _section(name: str, model: type[BaseModel]) -> list[str]:
     place = fields.root(model)
     keys = [_key((name, key), field, place) for key, field in model.model_fields.items()]
-    return [f"## {name}\n\n{_described(Settings.model_fields[name])}\n", *keys]
+    return [f"## {name}\n\n{_described(Settings, name)}\n", *keys]
 
 
-def _backends(field: FieldInfo) -> list[str]:
+def _backends() -> list[str]:
     place = fields.root(BackendSettings)
     rows = [
         "| backend | driver | command | environment passed on |",
@@ -202,7 +202,7 @@ def _backends(field: FieldInfo) -> list[str]:
         passed = " ".join(f"`{pattern}`" for pattern in section.get("pass_environment", []))
         rows.append(f"| `{name}` | `{section['driver']}` | `{' '.join(words)}` | {passed} |")
     return [
-        f"## backends\n\n{_described(field)}\n",
+        f"## backends\n\n{_described(Settings, 'backends')}\n",
         "\n".join(rows) + "\n\n`python` stands for the interpreter that runs clinvk.\n",
         *(
             _key(("backends", "<name>", key), entry, place)
@@ -225,7 +225,7 @@ def _key(path: tuple[str, ...], field: FieldInfo, section: fields.Place) -> str:
         facts.append(f"`clinvk serve {FLAGS[path]}`")
     line = "; ".join(facts)
     line = line[:1].upper() + line[1:]
-    return f"### `{dotted}`\n\n{line}.\n\n{_described(field)}{_status(dotted)}\n"
+    return f"### `{dotted}`\n\n{line}.\n\n{_described(section.model, path[-1])}{_status(dotted)}\n"
 
 
 def _default(field: FieldInfo) -> str:
@@ -246,8 +246,9 @@ def _variables(path: tuple[str, ...]) -> Iterator[str]:
             yield f"`{name}`"
 
 
-def _described(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split())
+def _described(model: type[BaseModel] | None, key: str) -> str:
+    assert model is not None
+    return " ".join(descriptions(model)[key].split())
 
 
 def _status(dotted: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["pytester", "tests.clients.table"]
+pytest_plugins = ["pytester", "tests.clients.table", "tests.service.boot.figures"]
 
 # A busy machine is no failure: no example has a deadline of its own.
 settings.register_profile("clinvk", deadline=None)

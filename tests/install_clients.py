@@ -9,6 +9,10 @@ with the Python that runs this, and one folder of packages for JavaScript::
     <cache>/clients-<digest>/openai-3/bin/python
     <cache>/clients-<digest>/javascript/node_modules/...
 
+What `tests/web` pins to look at pages with lies beside it, under a digest of its own::
+
+    <cache>/pages-<digest>/javascript/node_modules/...
+
 Every folder appears by one rename, so it is there completely or not at all; a lock file makes two
 installers take turns.  A renamed environment works by its `bin/python` only: run a client's command
 as `python -m NAME`.
@@ -33,6 +37,7 @@ from .install_agents import EXIT_UNSUPPORTED, AgentsUnsupported, exclusive, npm_
 
 REQUIREMENTS = Path(__file__).with_name("clients") / "requirements"
 PACKAGE_FILE = Path(__file__).with_name("clients") / "js" / "package.json"
+PAGES_PACKAGE_FILE = Path(__file__).with_name("web") / "package.json"
 JAVASCRIPT = "javascript"
 """Name of the folder with the packages for JavaScript."""
 TIME_LIMIT = 900.0
@@ -63,6 +68,12 @@ def cache_directory() -> Path:
     return install_agents.cache_directory().parent / f"clients-{digest.hexdigest()[:16]}"
 
 
+def pages_directory() -> Path:
+    """Where what the pages are looked at with is, or would be, installed."""
+    digest = hashlib.sha256(PAGES_PACKAGE_FILE.read_bytes()).hexdigest()
+    return install_agents.cache_directory().parent / f"pages-{digest[:16]}"
+
+
 def python_of(environment: str) -> Path:
     """The interpreter of a virtual environment, installed or not."""
     return cache_directory() / environment / "bin" / "python"
@@ -73,6 +84,11 @@ def node_modules() -> Path:
     return cache_directory() / JAVASCRIPT / "node_modules"
 
 
+def page_modules() -> Path:
+    """The packages that look at pages, installed or not."""
+    return pages_directory() / JAVASCRIPT / "node_modules"
+
+
 def install_environment(requirements: Path, folder: Path) -> None:
     """Make a virtual environment; raises SubprocessError or OSError when that fails."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=TIME_LIMIT)
@@ -81,10 +97,10 @@ def install_environment(requirements: Path, folder: Path) -> None:
     subprocess.run(command, check=True, timeout=TIME_LIMIT)
 
 
-def install_packages(npm: str, folder: Path) -> None:
+def install_packages(npm: str, package_file: Path, folder: Path) -> None:
     """Fill a folder of packages for JavaScript; raises SubprocessError or OSError likewise."""
     folder.mkdir()
-    shutil.copy(PACKAGE_FILE, folder)
+    shutil.copy(package_file, folder)
     subprocess.run([npm, *_NPM_INSTALL], cwd=folder, check=True, timeout=TIME_LIMIT)
 
 
@@ -101,7 +117,10 @@ def main() -> int:
         except AgentsUnsupported as reason:
             print(f"JavaScript clients are not installed: {reason}", file=sys.stderr)
             return EXIT_UNSUPPORTED if all(done) else 1
-        done.append(_ensure(JAVASCRIPT, cache, partial(install_packages, npm)))
+        done.append(_ensure(JAVASCRIPT, cache, partial(install_packages, npm, PACKAGE_FILE)))
+    pages = pages_directory()
+    with exclusive(pages):
+        done.append(_ensure(JAVASCRIPT, pages, partial(install_packages, npm, PAGES_PACKAGE_FILE)))
     if not all(done):
         return 1
     print(f"the clients are in {cache}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def prose(page: Path) -> str:
 def blocks(page: Path, language: str) -> list[str]:
     found = _FENCE.findall(page.read_text(encoding="utf-8"))
     return [text for name, text in found if name == language]
+
+
+def block_of(page: Path, language: str, part: str) -> str:
+    """The first block that holds a text."""
+    return next(text for text in blocks(page, language) if part in text)
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a shell's command."""
+    return shlex.split(line, comments=True)
 
 
 def headings(page: Path, level: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import fields as fields_of
 from itertools import pairwise
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import click
@@ -31,8 +31,10 @@ from clinvkd.config import Backend, BackendSettings, Settings
 from clinvkd.config.sources import built_in_backends
 from clinvkd.drivers import DRIVERS
 from clinvkd.drivers.acp.quirks import Quirks
+from clinvkd.drivers.base import Driver, Script
 from clinvkd.errors import ClinvkError
 from clinvkd.intake import SHAPED
+from clinvkd.metrics import DEFINITIONS
 from clinvkd.server import _banner
 
 from .api.service import Service, serving
@@ -53,7 +55,8 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 API = REFERENCE / "api.md"
-BACKENDS = ROOT / "docs" / "guides" / "backends.md"
+GUIDES = ROOT / "docs" / "guides"
+BACKENDS = GUIDES / "backends.md"
 QUICKSTART = ROOT / "docs" / "quickstart.md"
 
 
@@ -257,18 +260,20 @@ def test_every_directive_of_echo_is_documented_and_exists() -> None:
 
 
 def documented_endpoints() -> set[str]:
-    """The endpoints that have a heading in a reference page."""
-    titles = [h.strip("`") for page in REFERENCE.glob("*.md") for h in headings(page, 2)]
+    """The endpoints that have a heading in a reference page or a guide."""
+    pages = [*REFERENCE.glob("*.md"), *GUIDES.glob("*.md")]
+    titles = [h.strip("`") for page in pages for h in headings(page, 2)]
     return {title for title in titles if re.fullmatch(r"[A-Z]+ /.*", title)}
 
 
 def endpoints(dialect: type[Dialect]) -> set[str]:
     """Those of a dialect; a root with a slash and a doubled version are the same one."""
-    paths = {
-        (route.method, (dialect.prefix + route.path.replace("/v1/v1", "/v1")).rstrip("/") or "/")
-        for route in dialect.endpoints
-    }
-    return {f"{method} {path}" for method, path in paths}
+    found = set()
+    for route in dialect.endpoints:
+        path = dialect.prefix + route.path.replace("/v1/v1", "/v1")
+        path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", path).rstrip("/") or "/"
+        found.add(f"{route.method} {path}")
+    return found
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.__name__)
@@ -313,6 +318,48 @@ def test_every_error_is_documented_and_exists() -> None:
     rows = tables(section(API, "Errors"))[0]
     documented = {tuple(cell.strip("`") for cell in row[:3]) for row in rows}
     assert documented == {(str(e.status), e.code, e.type) for e in errors()}
+
+
+def told_by(dialect: int) -> set[tuple[str, frozenset[str]]]:
+    """Status and words of every error, by the column of the page that is made from the code."""
+    rows = tables(section(REFERENCE / "errors.md", "All errors"))[0]
+    return {(row[dialect][:3], frozenset(CODE.findall(row[dialect]))) for row in rows}
+
+
+def test_every_error_of_the_openai_dialect_is_documented_and_exists() -> None:
+    """Where a row says so, the code is that of the native API."""
+    rows = tables(section(REFERENCE / "openai.md", "What an error looks like"))[0]
+    documented = {
+        (status, frozenset(CODE.findall(row[1] + row[2])))
+        for row in rows
+        for status in row[0].split(", ")
+        if "native" not in row[2]
+    }
+    as_native = {
+        (status, CODE.findall(row[1])[0])
+        for row in rows
+        for status in row[0].split(", ")
+        if "native" in row[2]
+    }
+    told = told_by(2)
+    assert documented <= told
+    for status, words in told - documented:
+        assert {(status, word) for word in words} & as_native, (status, words)
+
+
+def test_every_error_of_the_anthropic_dialect_is_documented_and_exists() -> None:
+    rows = tables(section(REFERENCE / "anthropic.md", "Shape of an error"))[0]
+    documented = {
+        (status, frozenset(CODE.findall(row[1]))) for row in rows for status in row[0].split(", ")
+    }
+    assert documented == told_by(3)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_metrics_named_in_prose_exist(page: Path) -> None:
+    existing = {definition.name for definition in DEFINITIONS}
+    named = {code for code in CODE.findall(prose(page)) if re.fullmatch(r"clinvk_\w+[a-z]", code)}
+    assert named <= existing | {"clinvk_process_"}
 
 
 async def test_health_has_the_documented_members(tmp_path: Path) -> None:
@@ -362,7 +409,10 @@ def test_curl_examples_are_requests_that_exist(words: list[str]) -> None:
     (address,) = (word for word in words if word.startswith("http://127.0.0.1:8080"))
     path = address.removeprefix("http://127.0.0.1:8080")
     routes = ((dialect.prefix, route) for dialect in DIALECTS for route in dialect.endpoints)
-    (route,) = (r for prefix, r in routes if (r.method, prefix + r.path) == ("POST", path))
+    method = "POST" if after(words, "-d") else "GET"
+    (route,) = (r for prefix, r in routes if (r.method, prefix + r.path) == (method, path))
+    if method == "GET":
+        return
     assert "Content-Type: application/json" in after(words, "-H")
     (body,) = after(words, "-d")
     assert route.body is not None
@@ -386,17 +436,24 @@ async def test_the_first_example_is_the_banners_and_works(service: Service) -> N
     assert answer.events[-1]["content"]["exit_code"] == 0
 
 
-@pytest.mark.parametrize(
-    ("index", "printed"),
-    [(0, "My name is Ada.\nWhat is my name?\n"), (1, "Count to five.\n")],
-)
-async def test_the_python_examples_work(service: Service, index: int, printed: str) -> None:
-    code = blocks(QUICKSTART, "python")[index].replace(":8080", f":{service.port}")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, env={}
-    )
-    output, _ = await process.communicate()
-    assert (process.returncode, output.decode()) == (0, printed)
+# How to add things.
+
+
+def test_every_member_of_a_dialect_is_documented_and_exists() -> None:
+    page = ROOT / "docs" / "development" / "adding-a-dialect.md"
+    members = {*Dialect.__annotations__, *vars(Dialect)}
+    assert first_column(section(page, "The dialect")) == {m for m in members if m[0] != "_"}
+
+
+def test_every_method_of_drivers_and_scripts_is_documented_and_exists() -> None:
+    page = ROOT / "docs" / "development" / "adding-a-backend.md"
+    methods = {
+        f"{kind.__name__}.{name}"
+        for kind in (Driver, Script)
+        for name, member in vars(kind).items()
+        if isinstance(member, FunctionType | classmethod) and name[0] != "_"
+    }
+    assert first_column(section(page, "The idea")) == {*methods, "Driver.abilities"}
 
 
 # The description of the tests.

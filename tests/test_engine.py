@@ -192,3 +192,18 @@ async def test_nothing_is_left_after_the_end(environ: dict[str, str], tmp_path: 
         assert pid is not None
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def test_what_a_killed_daemon_left_is_removed(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    program = "from clinvkd.pool import PrivateFolder; print(PrivateFolder().path)"
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program,
+        env={**environ, "TMPDIR": str(tmp_path / "private")}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    folder = Path((await killed.communicate())[0].decode().strip())
+    left = [each.name for each in (tmp_path / "private").iterdir()]
+    assert left == [folder.name]
+    async with running(environ):
+        await until(lambda: not folder.exists())

@@ -25,7 +25,10 @@ def user(text: str) -> Message:
 def session(name: str, *messages: Message, client: str = "") -> Session:
     asked = messages or (user(name),)
     return Session(
-        id=name, prompt=Prompt(backend="echo", messages=asked, client=client), messages=asked
+        id=name,
+        owner=client,
+        prompt=Prompt(backend="echo", messages=asked, client=client),
+        messages=asked,
     )
 
 

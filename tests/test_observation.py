@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from clinvkd.errors import BackendError, TurnTimeout
-from clinvkd.events import Completed
+from clinvkd.events import Completed, Usage
 from clinvkd.observation import TurnEnd, observed
 from clinvkd.pool import Pool, Way
 from clinvkd.prompt import Prompt
+from clinvkd.shaping import BYTES_PER_TOKEN
 
 from .pool.driver import Many
 from .pool.stage import LONG, backend, stage, told
@@ -49,6 +50,16 @@ async def test_a_turn_that_fails_is_told_by_its_error(tmp_path: Path) -> None:
     assert (end.outcome, end.completed) == (TurnTimeout.code, False)
     assert end.first_text_seconds is None
     assert isinstance(end.way, Way)
+    assert end.usage == Usage()
+
+
+async def test_a_turn_that_fails_in_its_answer_has_used_something(tmp_path: Path) -> None:
+    ends: list[TurnEnd] = []
+    async with stage(backend(), tmp_path, Many) as pool:
+        with pytest.raises(BackendError):
+            await run(pool, prompt(told(text="some words", then="fail")), ends)
+    assert ends[0].usage.input_tokens > 0
+    assert ends[0].usage.output_tokens == len("some words") // BYTES_PER_TOKEN
 
 
 async def test_a_caller_that_leaves_interrupts_it(tmp_path: Path) -> None:
@@ -70,6 +81,8 @@ async def test_a_caller_that_leaves_interrupts_it(tmp_path: Path) -> None:
         with suppress(asyncio.CancelledError):
             await asking
     assert [end.outcome for end in ends] == ["interrupted"]
+    # Nobody tells what it used, so it is estimated.
+    assert ends[0].usage.input_tokens > len(asked.messages[0].text) // BYTES_PER_TOKEN
 
 
 def test_without_a_conversation_there_is_no_way() -> None:

@@ -244,6 +244,26 @@ async def test_a_caller_who_leaves_while_it_is_recorded_loses_nothing(
         assert [message.text for message in kept.messages[::2]] == ["one", "two", "three"]
 
 
+async def test_an_answer_does_not_wait_for_its_record(environ: dict[str, str]) -> None:
+    async with running(environ) as engine, engine.turn(asked("hello")) as turn:
+        given = [batch async for batch in turn]
+    assert text_of([event for batch in given[:-1] for event in batch]) == "hello"
+    assert [type(event) for event in given[-1]] == [Completed]
+
+
+async def test_a_caller_who_leaves_with_the_whole_answer_finds_it_recorded(
+    environ: dict[str, str],
+) -> None:
+    async with running(environ) as engine:
+        async with engine.turn(asked("hello")) as turn:
+            async for _ in turn:
+                if turn.completed is not None:
+                    break
+        await until(lambda: not engine.sessions.running)
+        await engine.background.aclose(60)
+        assert [session.title for session in await listed(engine)] == ["hello"]
+
+
 async def test_without_a_store_turns_run_all_the_same(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,10 +78,10 @@ def _value(attribute: Any) -> Any:
 
 
 async def ask(
-    running: Daemon, prompt: str, accept: str = "application/json", **headers: str
+    running: Daemon, prompt: str, accept: str = "application/json", model: str = "m", **headers: str
 ) -> tuple[int, str]:
     """Send a prompt; the status and which span it was."""
-    url, body = f"{running.url}/api/v1/prompt", {"prompt": prompt, "model": "m"}
+    url, body = f"{running.url}/api/v1/prompt", {"prompt": prompt, "model": model}
     async with (
         ClientSession(headers={"Accept": accept, **headers}) as client,
         client.post(url, json=body) as response,
@@ -122,6 +125,27 @@ async def test_a_request_its_turn_and_its_agent_are_spans_of_the_callers_trace(
     assert not any(span["error"] for span in collector.spans)
     assert collector.resources[0]["service.name"] == "clinvk"
     assert "one two" not in str(collector.spans)
+
+
+async def test_an_acp_agent_is_told_the_span_of_its_turn(
+    tmp_path: Path, collector: Collector
+) -> None:
+    sent = tmp_path / "sent"
+    echo = f"{shlex.quote(sys.executable)} -m clinvkd.agents.echo"
+    line = f"{shutil.which('tee')} {shlex.quote(str(sent))} | {echo}"
+    backend = {"driver": "acp", "command": [shutil.which("sh"), "-c", line]}
+    config = json.dumps({"default_backend": "spy", "backends": {"spy": backend}})
+    async with daemon(tmp_path, config, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as running:
+        headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=1"}
+        assert (await ask(running, "traced", model="", **headers))[0] == 200
+        await ended(running)
+    messages = [json.loads(each) for each in sent.read_text().splitlines()]
+    (prompt,) = [each["params"] for each in messages if each["method"] == "session/prompt"]
+    turn = collector.named("invoke_agent spy")
+    assert prompt["_meta"] == {
+        "traceparent": f"00-{TRACE}-{turn['id']}-01",
+        "tracestate": "vendor=1",
+    }
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])

@@ -19,4 +19,7 @@ DIALECTS: tuple[type[Dialect], ...] = (
 
 def dialect_of(path: str) -> type[Dialect]:
     """The dialect whose errors a path is answered with, known or not."""
-    return next(dialect for dialect in DIALECTS if path.startswith(dialect.prefix))
+    for dialect in DIALECTS[:-1]:
+        if path.startswith(dialect.prefix):
+            return dialect
+    return DIALECTS[-1]

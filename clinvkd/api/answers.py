@@ -67,7 +67,7 @@ async def whole_all(engine: Engine, prompts: Sequence[Prompt]) -> list[Answer]:
     """
 
     async def one(prompt: Prompt) -> Answer:
-        async with engine.turn(prompt) as turn:
+        async with engine.turn(prompt, dialect="openai") as turn:
             return await whole(turn)
 
     try:
@@ -86,14 +86,14 @@ async def merged(engine: Engine, prompts: Sequence[Prompt]) -> AsyncIterator[Mer
     interrupts those that still run.
     """
     if len(prompts) == 1:  # the usual case needs neither a task nor a queue
-        async with engine.turn(prompts[0]) as turn:
+        async with engine.turn(prompts[0], dialect="openai") as turn:
             yield _only(turn)
         return
     queue: asyncio.Queue[tuple[int, list[Event] | ClinvkError]] = asyncio.Queue(_READ_AHEAD)
 
     async def one(index: int, prompt: Prompt) -> None:
         try:
-            async with engine.turn(prompt) as turn:
+            async with engine.turn(prompt, dialect="openai") as turn:
                 async for events in turn:
                     await queue.put((index, events))
         except ClinvkError as error:

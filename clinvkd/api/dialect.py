@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from aiohttp import web
 
@@ -16,6 +16,8 @@ IGNORED = "X-Clinvk-Ignored"
 """Response header with the names of what was asked and is not honoured."""
 
 Batch = TypeVar("Batch")
+Lifetime: TypeAlias = Callable[[web.Application], AsyncIterator[None]]
+"""A `cleanup_ctx` of aiohttp."""
 
 
 class Dialect(ABC):
@@ -27,15 +29,14 @@ class Dialect(ABC):
         title: what people call it.
         error_body: type of the body of its error responses.
         request_id_header: response header that carries the request's id.
-        lifetimes: what it needs as long as the application runs, after the engine; each a
-            `cleanup_ctx` of aiohttp.
+        lifetimes: what it needs as long as the application runs, after the engine.
     """
 
     prefix: ClassVar[str]
     endpoints: ClassVar[tuple[Endpoint, ...]]
     title: ClassVar[str]
     error_body: ClassVar[Any]
-    lifetimes: ClassVar[tuple[Callable[[web.Application], AsyncIterator[None]], ...]] = ()
+    lifetimes: ClassVar[tuple[Lifetime, ...]] = ()
 
     request_id_header: ClassVar[str] = "X-Request-Id"
 

@@ -5,6 +5,7 @@ Requests are checked against it, and the OpenAPI document is made of it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -41,6 +42,7 @@ CLAIM = web.RequestKey("claim", Claim)
 JOB = web.RequestKey("job", str)
 """The job that stands for the request, when there is one."""
 _BODY = web.RequestKey("body", BaseModel)
+_ENDPOINT: web.RequestKey[Endpoint | None] = web.RequestKey("endpoint")
 _endpoints: dict[Handler, Endpoint] = {}
 
 
@@ -137,9 +139,29 @@ def endpoint(
     return declare
 
 
+def find_endpoint(request: web.Request) -> Endpoint | None:
+    """The endpoint a request was resolved to, or None when there is none; `endpoint_of` has it
+    from then on."""
+    request[_ENDPOINT] = declared = _endpoints.get(request.match_info.handler)
+    return declared
+
+
 def endpoint_of(request: web.Request) -> Endpoint | None:
-    """The endpoint a request was resolved to, or None when there is none."""
-    return _endpoints.get(request.match_info.handler)
+    """The endpoint that was found."""
+    return request[_ENDPOINT]
+
+
+async def build_models() -> None:
+    """Build the models of all routes, which are made unbuilt: the start does not wait for them.
+
+    A request that comes before its model was built builds it. The event loop is never held up
+    for longer than one model takes, some milliseconds.
+    """
+    for declared in _endpoints.values():
+        for model in (declared.body, declared.query, *(each.body for each in declared.returns)):
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                model.model_rebuild()
+                await asyncio.sleep(0)
 
 
 def set_body(request: web.Request, body: BaseModel) -> None:

@@ -1,4 +1,4 @@
-"""What the daemon says of itself: ``/health``."""
+"""What stands at the root: ``/health``, and the routes of the modules beside this one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..config import EMBEDDED
 from ..engine import BackendReport, Engine
 from ..errors import BackendUnavailable, StoreUnavailable
 from ..keys import KeyRing
-from . import reference
+from . import dashboard, reference
 from .endpoint import CALLER, ENGINE, KEY_RING, Endpoint, Returns, endpoint
 from .meta_types import Health
 from .metrics import metrics
@@ -67,7 +67,13 @@ class MetaDialect(NativeDialect):
 
     prefix = ""
     title = "The daemon"
-    endpoints: ClassVar[tuple[Endpoint, ...]] = (health, metrics, *reference.ENDPOINTS)
+    endpoints: ClassVar[tuple[Endpoint, ...]] = (
+        health,
+        metrics,
+        *dashboard.ENDPOINTS,
+        *reference.ENDPOINTS,
+    )
+    lifetimes = ()  # the native API's are begun once
 
 
 def _json(body: dict[str, Any]) -> web.Response:

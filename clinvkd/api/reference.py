@@ -7,9 +7,7 @@ page asks for needs one as everything else does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -17,34 +15,23 @@ from pydantic_core import to_json
 
 from ..errors import NotFound
 from .endpoint import JSON, Returns, endpoint
+from .pages import WEB, Page
 
 YAML = "application/yaml"
-FILES = Path(__file__).parent.parent / "web" / "reference"
-ASSETS: Mapping[str, str] = {
-    "reference.css": "text/css",
-    "reference.js": "text/javascript",
-    "streaming.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui-bundle.js.LICENSE.txt": "text/plain",
-    "swagger-ui.LICENSE.txt": "text/plain",
-    "swagger-ui.NOTICE.txt": "text/plain",
-}
-"""Files of the page with their media types."""
-
-PAGE_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",  # the icons in the style sheet of Swagger UI
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+PAGE = Page(
+    WEB / "reference",
+    {
+        "accessible.js": "text/javascript",
+        "reference.css": "text/css",
+        "reference.js": "text/javascript",
+        "streaming.js": "text/javascript",
+        "swagger-ui.css": "text/css",
+        "swagger-ui-bundle.js": "text/javascript",
+        "swagger-ui-bundle.js.LICENSE.txt": "text/plain",
+        "swagger-ui.LICENSE.txt": "text/plain",
+        "swagger-ui.NOTICE.txt": "text/plain",
+    },
 )
-"""What the page may load and do: nothing that does not come from here."""
 
 
 @endpoint(
@@ -83,7 +70,7 @@ async def openapi_yaml(request: web.Request) -> web.StreamResponse:
 )
 async def docs(request: web.Request) -> web.StreamResponse:
     """A page that loads nothing from elsewhere."""
-    return _file("index.html", "text/html")
+    return PAGE.index()
 
 
 @endpoint(
@@ -100,22 +87,10 @@ async def docs(request: web.Request) -> web.StreamResponse:
 )
 async def asset(request: web.Request) -> web.StreamResponse:
     """Style, script or licence."""
-    name = request.match_info["asset"]
-    if name not in ASSETS:
-        raise NotFound(f"there is no {name[:80]!r} here")
-    return _file(name, ASSETS[name])
+    return PAGE.asset(request.match_info["asset"])
 
 
 ENDPOINTS = (openapi_json, openapi_yaml, docs, asset)
-
-
-def _file(name: str, media_type: str) -> web.FileResponse:
-    headers = {
-        "Content-Type": f"{media_type}; charset=utf-8",
-        "Content-Security-Policy": PAGE_POLICY,
-        "Cache-Control": "no-cache",  # asked for again, and answered with 304
-    }
-    return web.FileResponse(FILES / name, headers=headers)
 
 
 @cache

@@ -47,6 +47,8 @@ async def stream(
         ClinvkError: the turn failed before anything was sent.
         ConnectionError: the caller left. A stream that is recorded goes on all the same.
     """
+    if request.method == "HEAD":  # a body would be taken for the next answer
+        return web.Response(headers=headers, content_type=encoder.content_type)
     early, pending = await _early(batches, encoder)
     seconds = server.write_timeout_secs
     response = _response(encoder, headers, server)

@@ -47,7 +47,8 @@ async def spawned(config: Path | None) -> AsyncIterator[Address]:
     named = ["--config", str(config)] if config else []
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "clinvkd", "serve", "--host", "127.0.0.1", "--port", "0", *named,
+            sys.executable, "-P", "-m", "clinvkd",  # -P: no module of the folder we are in
+            "serve", "--host", "127.0.0.1", "--port", "0", *named,
             stdin=DEVNULL, stdout=PIPE, stderr=log,
             process_group=0,  # Ctrl-C is for this command, which then stops the daemon
         )  # fmt: skip

@@ -194,6 +194,8 @@ def _head(terminal: Terminal, job: Mapping[str, Any]) -> None:
             terminal.line(f"{name.removesuffix('_at'):<10} {job[name]}")
     if error := job.get("error"):
         terminal.line(f"{'error':<10} {error['message']}")
+    if notice := job.get("notice"):
+        terminal.line(f"{'notice':<10} {notice}")
 
 
 def _print(terminal: Terminal, job: Mapping[str, Any]) -> None:
@@ -211,4 +213,4 @@ def _print(terminal: Terminal, job: Mapping[str, Any]) -> None:
 def _status(job: Mapping[str, Any]) -> int:
     if job["status"] != "completed":
         return FAILED
-    return status_of(job["result"])
+    return status_of(job["result"]) if "result" in job else OK

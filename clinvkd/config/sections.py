@@ -21,6 +21,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from ..attribute_docs import described
 from ..prompt import Approval, Sandbox
 
 DriverName: TypeAlias = Literal["claude", "codex", "acp"]
@@ -75,8 +76,9 @@ class Section(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
+        json_schema_extra=described,
+        defer_build=True,  # built as parts of `Settings`, and once more only where they are used
     )
 
 
@@ -245,8 +247,9 @@ class SessionSettings(Section):
     """Days a session or a job is kept after its last use; 0 keeps it for ever."""
 
     store_content: bool = True
-    """Store what was said; otherwise only that it was: backend, times, tokens, tags. A session's
-    messages are then in memory alone, and it cannot be continued after a restart."""
+    """Store what was said; otherwise only that it was: backend, times, tokens, tags. What is said
+    in sessions and jobs is then in memory alone and gone after a restart, and no responses and
+    threads are kept."""
 
     store_token_usage: bool = True
     """Store the token counts of every turn."""
@@ -325,3 +328,12 @@ class LogSettings(Section):
     format: Literal["auto", "json", "console"] = "auto"
     """`console` is for people, `json` is one object a line, `auto` is `console` on a terminal
     and `json` otherwise."""
+
+
+class InspectorSettings(Section):
+    """The last requests, as the dashboard and `/api/v1/requests` show them."""
+
+    requests: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """How many of the last requests are kept in memory, with their headers and the beginning of
+    their bodies, 0 to 10000; 0 keeps none. Bodies are not kept where `session.store_content` is
+    off."""

@@ -11,11 +11,13 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ..attribute_docs import described
 from ..errors import ConfigError
 from . import problems
 from .sections import (
     BackendName,
     BackendSettings,
+    InspectorSettings,
     LogSettings,
     MediaSettings,
     ModelsSettings,
@@ -56,8 +58,8 @@ class Settings(BaseSettings):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
+        json_schema_extra=described,
         validate_default=False,
     )
 
@@ -96,6 +98,9 @@ class Settings(BaseSettings):
 
     log: LogSettings = Field(default_factory=LogSettings)
     """The daemon's log."""
+
+    inspector: InspectorSettings = Field(default_factory=InspectorSettings)
+    """The last requests, for who looks for a fault in a client."""
 
     @classmethod
     def load(

@@ -208,11 +208,11 @@ def built_in_backends() -> dict[str, Any]:
         },
         "local": {
             "driver": "acp",
-            "command": [sys.executable, "-m", "clinvkd.agents.local"],
+            "command": [sys.executable, "-P", "-m", "clinvkd.agents.local"],
         },
         "echo": {
             "driver": "acp",
-            "command": [sys.executable, "-m", "clinvkd.agents.echo"],
+            "command": [sys.executable, "-P", "-m", "clinvkd.agents.echo"],
             "pool": {"conversations": 512},  # a conversation costs it next to nothing
         },
     }

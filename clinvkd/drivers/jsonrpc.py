@@ -44,11 +44,14 @@ class Peer(Generic[_Owner]):
         self._ids = itertools.count(1)
         self._owners: dict[int, tuple[_Owner, str]] = {}
 
-    def request(self, owner: _Owner, method: str, params: Json) -> tuple[int, Send]:
-        """A new request whose answer belongs to `owner`."""
+    def request(
+        self, owner: _Owner, method: str, params: Json, **members: object
+    ) -> tuple[int, Send]:
+        """A new request whose answer belongs to `owner`; `members` stand beside the method."""
         number = next(self._ids)
         self._owners[number] = (owner, method)
-        return number, Send({**self._envelope, "id": number, "method": method, "params": params})
+        message = {**self._envelope, "id": number, "method": method, "params": params, **members}
+        return number, Send(message)
 
     def notify(self, method: str, params: Json | None = None) -> Send:
         """A message that gets no answer."""

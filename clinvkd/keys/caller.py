@@ -24,6 +24,11 @@ class Caller:
     scopes: Scopes = field(default_factory=Scopes)
     known_by: Literal["key", "user", "nothing"] = "key"
 
+    @property
+    def sees(self) -> str | None:
+        """Name of the client whose sessions, jobs, responses and use it may see; None for all."""
+        return None if self.scopes.every_session else self.name
+
 
 OWNER = Caller()
 """The configuration itself: nothing of what it asks is refused for its sake."""

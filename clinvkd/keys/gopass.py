@@ -99,7 +99,7 @@ def _by_gnupg(path: str, environ: Mapping[str, str], limit: float) -> bytes:
     file = file_of(path, environ)
     # A process of its own: python-gnupg knows no limit of time. It finds the library wherever
     # this process found its own.
-    command = [sys.executable, "-m", decrypt.__name__, str(file)]
+    command = [sys.executable, "-P", "-m", decrypt.__name__, str(file)]
     search = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     told = run(command, {**environ, "PYTHONPATH": search, "LC_ALL": "C"}, limit)
     match told.status:

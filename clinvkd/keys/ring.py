@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Iterable
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
 
 from ..errors import ConfigError
+from .caller import Caller
 from .key import Key, digest_of
 
 
@@ -22,13 +24,14 @@ class KeyRing:
     """
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
-        self._keys = _unique(keys)
-        self._required = bool(self._keys)
+        self._secret = secrets.token_bytes(hashlib.blake2b.MAX_KEY_SIZE)
+        self._callers = self._tagged(keys)
+        self._required = bool(self._callers)
         self.stale: str | None = None
         """Why some of the keys are those of before the last reload, or None."""
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._callers)
 
     @property
     def required(self) -> bool:
@@ -41,17 +44,22 @@ class KeyRing:
         Raises:
             ConfigError: as at the beginning; the old ones stay.
         """
-        self._keys = _unique(keys)
-        self._required = self._required or bool(self._keys)
+        self._callers = self._tagged(keys)
+        self._required = self._required or bool(self._callers)
 
-    def match(self, key: bytes) -> Key | None:
-        """The valid key that was shown, or None. Takes the same time whichever it is."""
-        shown = digest_of(key)
-        found = None
-        for candidate in self._keys:
-            if hmac.compare_digest(shown, candidate.digest):
-                found = candidate
-        return found
+    def caller_of(self, key: bytes) -> Caller | None:
+        """Who showed a key, or None if it is not valid.
+
+        How long it takes tells nothing: digests are looked up by what a secret of this process
+        makes of them, so nobody can show a key of which more and more is right.
+        """
+        return self._callers.get(self._tag(digest_of(key)))
+
+    def _tagged(self, keys: Iterable[Key]) -> Mapping[bytes, Caller]:
+        return {self._tag(key.digest): Caller(key.name, key.scopes) for key in _unique(keys)}
+
+    def _tag(self, digest: bytes) -> bytes:
+        return hashlib.blake2b(digest, key=self._secret, digest_size=32).digest()
 
 
 def _unique(keys: Iterable[Key]) -> tuple[Key, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .addresses import Addresses
+from .buckets import Rate, Verdict
 from .connections import Connections, GuardedRunner
 from .quotas import Limit, Quotas
-from .rates import Limiter, Rate, Verdict
+from .rates import Limiter
 
 __all__ = [
     "Addresses",

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Literal, TypeAlias
 
 from ..errors import RateLimited
-from ..events import Completed
+from ..events import Usage
 from ..keys import Caller, Scopes
 
 _DAY = 86_400
@@ -46,11 +46,8 @@ class Quotas:
         self._scopes[caller.name] = caller.scopes
 
     @contextmanager
-    def turn(self, client: str) -> Iterator[Callable[[Completed | None], None]]:
+    def turn(self, client: str) -> Iterator[None]:
         """One turn of a client, for as long as it runs.
-
-        Yields:
-            What to call with the turn's end when it has come.
 
         Raises:
             RateLimited: the client has used up what it may use.
@@ -58,11 +55,16 @@ class Quotas:
         self._check(client)
         self._running[client] += 1
         try:
-            yield lambda end: self._spend(client, end)
+            yield
         finally:
             self._running[client] -= 1
             if not self._running[client]:
                 del self._running[client]
+
+    def spend(self, client: str, usage: Usage) -> None:
+        """A client has used so much."""
+        self._turn_the_page()
+        self._tokens[client] += usage.input_tokens + usage.output_tokens
 
     def tokens_today(self, client: str) -> int:
         """Input and output tokens of all turns of a client that ended today (UTC)."""
@@ -90,11 +92,6 @@ class Quotas:
                 f"this key may use {tokens} tokens per day (UTC), and has",
                 retry_after=math.ceil(_DAY - self._clock() % _DAY),
             )
-
-    def _spend(self, client: str, end: Completed | None) -> None:
-        self._turn_the_page()
-        if end is not None:
-            self._tokens[client] += end.usage.input_tokens + end.usage.output_tokens
 
     def _turn_the_page(self) -> None:
         day = int(self._clock() // _DAY)

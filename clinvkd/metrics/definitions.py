@@ -123,8 +123,7 @@ OUTPUT_TOKENS: Final = Definition(
 COST: Final = Definition(
     "clinvk_cost_dollars_total",
     "counter",
-    "US dollars that completed turns cost; source: told by the agent, or estimate from a table of"
-    " prices.",
+    "US dollars that turns cost; source: told by the agent, or estimate from a table of prices.",
     ("backend", "key", "source"),
 )
 

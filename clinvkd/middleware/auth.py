@@ -12,21 +12,22 @@ import socket
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-import structlog
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp import hdrs, web
+from multidict import istr
 
+from ..access_log import REQUEST
 from ..api.endpoint import CALLER, KEY_RING, endpoint_of
 from ..config import Settings
 from ..errors import Forbidden, RateLimited, Unauthorized
-from ..keys import SAME_USER, STRANGER, Caller
+from ..keys import SAME_USER, STRANGER
 from ..keys.local_user import let_in_by_group, peer_user
 from ..keys.rights import REMEDY
 from ..limits import Addresses
+from .checks import Check
 
+_HEADER = istr("X-Api-Key")
 _QUERY = "api_key"
 _WRONG = "send a valid API key, as Authorization: Bearer or as X-Api-Key"
 
@@ -35,7 +36,7 @@ _MINUTE = 60.0
 _MOST_PEERS = 10_000
 
 
-def auth(settings: Settings) -> Middleware:
+def auth(settings: Settings, app: web.Application) -> Check:
     """Set the request's `CALLER`, or refuse it.
 
     `server.allow_query_api_key` says whether a key may also stand in the address.
@@ -44,21 +45,19 @@ def auth(settings: Settings) -> Middleware:
     addresses = Addresses(settings.server.trusted_proxies)
     failures = Failures()
     known: WeakKeyDictionary[asyncio.BaseTransport, bool] = WeakKeyDictionary()
+    ring = app[KEY_RING]
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        ring = request.app[KEY_RING]
+    def check(request: web.Request) -> None:
         declared = endpoint_of(request)
         public = declared is not None and declared.public
         if ring.required:
-            shown = set(_shown(request, by_query=by_query))
-            key = ring.match(next(iter(shown))) if len(shown) == 1 else None
-            if shown and key is None:
-                raise failures.refusal(addresses.client_of(request), time.monotonic())
-            caller = None if key is None else Caller(key.name, key.scopes)
+            shown = _shown(request, by_query=by_query)
+            caller = ring.caller_of(next(iter(shown))) if len(shown) == 1 else None
             if caller is not None:
-                structlog.contextvars.bind_contextvars(client=caller.name)
-            if caller is None and not public:
+                REQUEST.get()["client"] = caller.name
+            elif shown:
+                raise failures.refusal(addresses.client_of(request), time.monotonic())
+            elif not public:
                 raise Unauthorized(_WRONG)
         else:
             caller = SAME_USER if _is_trusted(request, known) else None
@@ -68,9 +67,8 @@ def auth(settings: Settings) -> Middleware:
                     f" and those whom the group of the unix socket lets in; {REMEDY}"
                 )
         request[CALLER] = caller or STRANGER
-        return await handler(request)
 
-    return middleware
+    return check
 
 
 class Failures:
@@ -95,20 +93,21 @@ class Failures:
         return RateLimited("too many wrong API keys", retry_after=seconds)
 
 
-def _shown(request: web.Request, *, by_query: bool) -> Iterator[bytes]:
+def _shown(request: web.Request, *, by_query: bool) -> set[bytes]:
     """The keys in a request, as bytes."""
-    for value in request.headers.getall("Authorization", ()):
+    headers = request.headers
+    shown = set()
+    for value in headers.getall(hdrs.AUTHORIZATION, ()):
         scheme, _, key = value.partition(" ")
-        if scheme.lower() == "bearer" and key.strip():
-            yield _bytes(key.strip())
-    for value in request.headers.getall("X-Api-Key", ()):
-        if value.strip():
-            yield _bytes(value.strip())
+        if scheme.lower() == "bearer" and (key := key.strip()):
+            shown.add(_bytes(key))
+    for value in headers.getall(_HEADER, ()):
+        if key := value.strip():
+            shown.add(_bytes(key))
     # A page could make a browser send an address, but no header: a key there is no proof.
-    if by_query and "Origin" not in request.headers:
-        for value in request.query.getall(_QUERY, ()):
-            if value:
-                yield _bytes(value)
+    if by_query and request.rel_url.raw_query_string and hdrs.ORIGIN not in headers:
+        shown.update(_bytes(value) for value in request.query.getall(_QUERY, ()) if value)
+    return shown
 
 
 def _bytes(text: str) -> bytes:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from ..api.endpoint import endpoint_of, set_body
+from ..api.inspection import SENT
 from ..config import Settings
 from ..errors import InvalidRequest, RequestTimeout
 
@@ -22,7 +23,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_NAME = 80  # of a field in a message: callers choose these names
 
 
-def body(settings: Settings) -> Middleware:
+def body(settings: Settings, _app: web.Application) -> Middleware:
     """Give handlers a checked body; `server.read_timeout_secs` bounds the reading."""
     seconds = settings.server.read_timeout_secs
 
@@ -37,6 +38,7 @@ def body(settings: Settings) -> Middleware:
                 raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from None
             except web.RequestPayloadError as error:  # told only by aiohttp's parser in Python
                 raise InvalidRequest(f"the body could not be read: {error}") from None
+            request[SENT] = raw
             set_body(request, parse(declared.body, raw))
         return await handler(request)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp import hdrs, web
 
 from ..config import Settings
+from .checks import Check
 from .origin import ALLOWED_ORIGIN
 from .signals import Headers, nothing
 
@@ -24,15 +24,15 @@ _EXPOSED = (
 )
 
 
-def cors(settings: Settings) -> Middleware:
+def cors(settings: Settings, _app: web.Application) -> Check:
     """Answer preflights, which never carry a key; refused origins do not come here."""
     max_age = str(settings.server.cors_max_age)
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        asks = "Access-Control-Request-Method" in request.headers
-        if request.method != "OPTIONS" or not asks or ALLOWED_ORIGIN not in request:
-            return await handler(request)
+    def check(request: web.Request) -> web.StreamResponse | None:
+        if request.method != "OPTIONS":
+            return None
+        if "Access-Control-Request-Method" not in request.headers or ALLOWED_ORIGIN not in request:
+            return None
         headers = {
             "Access-Control-Allow-Methods": _METHODS,
             "Access-Control-Allow-Headers": ", ".join(_asked_headers(request)),
@@ -42,20 +42,20 @@ def cors(settings: Settings) -> Middleware:
             headers["Access-Control-Allow-Private-Network"] = "true"
         return web.Response(status=204, headers=headers)
 
-    return middleware
+    return check
 
 
-def cors_headers(settings: Settings) -> Headers:
+def cors_headers(settings: Settings, _app: web.Application) -> Headers:
     """Let the page read the answer: also a stream, also an error."""
     if not settings.server.cors_allowed_origins:
         return nothing
     credentials = settings.server.cors_allow_credentials
 
     def add(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.add("Vary", "Origin")
-        origin = request.get(ALLOWED_ORIGIN)
-        if origin is None:
+        response.headers.add(hdrs.VARY, "Origin")
+        if hdrs.ORIGIN not in request.headers or ALLOWED_ORIGIN not in request:
             return
+        origin = request[ALLOWED_ORIGIN]
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         if credentials:

@@ -24,7 +24,7 @@ from .observe import REQUEST_ID
 _log = structlog.get_logger(__name__)
 
 
-def errors(_: Settings) -> Middleware:
+def errors(_settings: Settings, _app: web.Application) -> Middleware:
     """Answer failures; one that is no `ClinvkError` is our defect and logged with its trace."""
 
     @web.middleware

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp import hdrs, web
 
 from ..config import Settings
 from ..errors import Forbidden, InvalidRequest
+from .checks import Check
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
-def hosts(settings: Settings) -> Middleware:
+def hosts(settings: Settings, _app: web.Application) -> Check:
     """Refuse a Host that is neither a loopback name, the configured address, nor allowed.
 
     A port must be the one the request came to, except in what is allowed: an entry with a port
@@ -25,22 +26,26 @@ def hosts(settings: Settings) -> Middleware:
     ours = {*_LOCAL, *_own_names(server.host)}
     allowed = {name.lower() for name in server.allowed_hosts}
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.raw_path[:1] != "/" and request.raw_path != "*":
+    @lru_cache(maxsize=64)
+    def names_us(host: str, port: str | None) -> bool:
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        name = match["name"].lower()
+        if name in ours and match["port"] in (None, port):
+            return True
+        return name in allowed or host.lower() in allowed
+
+    def check(request: web.Request) -> None:
+        target = request.raw_path
+        if target[:1] != "/" and target != "*":
             # Such a target names a host itself, and it would win over the header.
             raise InvalidRequest("the target of a request must be a path")
-        given = request.headers.getall("Host", [])
-        match = _HOST.fullmatch(given[0]) if len(given) == 1 else None
-        if match is not None:
-            name, port = match["name"].lower(), match["port"]
-            if name in ours and (port is None or port == _port_of(request)):
-                return await handler(request)
-            if name in allowed or given[0].lower() in allowed:
-                return await handler(request)
-        raise Forbidden("the Host header does not name this server; see server.allowed_hosts")
+        given = request.headers.getall(hdrs.HOST, ())
+        if len(given) != 1 or not names_us(given[0], _port_of(request)):
+            raise Forbidden("the Host header does not name this server; see server.allowed_hosts")
 
-    return middleware
+    return check
 
 
 def _own_names(host: str) -> tuple[str, ...]:
@@ -56,5 +61,5 @@ def _own_names(host: str) -> tuple[str, ...]:
 
 def _port_of(request: web.Request) -> str | None:
     """The port a request came to; None on a unix socket."""
-    name = request.get_extra_info("sockname")
+    name = request.protocol.sockname  # remembered with the connection
     return str(name[1]) if isinstance(name, tuple) else None

@@ -18,7 +18,7 @@ from ..api.endpoint import CALLER, CLAIM, ENGINE, JOB, checked_body
 from ..api.recording import RECORDING, Recording
 from ..config import Settings
 from ..engine import Engine
-from ..errors import Conflict, InvalidRequest
+from ..errors import AnswerGone, Conflict, InvalidRequest
 from ..store import Claim, StoredAnswer
 
 HEADER = "Idempotency-Key"
@@ -27,7 +27,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _REPEATED = ("Content-Type", "Location", "X-Clinvk-Ignored")
 
 
-def idempotency(_: Settings) -> Middleware:
+def idempotency(_settings: Settings, _app: web.Application) -> Middleware:
     """Carry a keyed POST out once."""
 
     @web.middleware
@@ -106,8 +106,18 @@ async def _keep(
     if body is None or response.status >= 400:
         await engine.store.idempotency.release(claim)
         return
-    headers = tuple((n, response.headers[n]) for n in _REPEATED if n in response.headers)
-    await engine.store.idempotency.finish(claim, status=response.status, headers=headers, body=body)
+    await engine.store.idempotency.finish(
+        claim,
+        status=response.status,
+        headers=tuple((n, response.headers[n]) for n in _REPEATED if n in response.headers),
+        body=body,
+        content=engine.settings.session.store_content and _may_be_stored(request),
+    )
+
+
+def _may_be_stored(request: web.Request) -> bool:
+    """Whether the caller did not say that nothing is to be stored (``"store": false``)."""
+    return getattr(checked_body(request), "store", None) is not False
 
 
 async def _again(
@@ -123,6 +133,12 @@ async def _again(
     if before.state == "running":
         raise Conflict(
             "the first request with this key is still being answered", param=HEADER, retry_after=1
+        )
+    if before.body is None:
+        raise AnswerGone(
+            "the first request with this key was carried out; its answer was in memory only, and"
+            " is gone. Take another key to carry it out again",
+            param=HEADER,
         )
     return web.Response(
         status=before.status or 200,

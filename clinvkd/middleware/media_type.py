@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from ..api.endpoint import endpoint_of
 from ..config import Settings
 from ..errors import UnsupportedMediaType
+from .checks import Check
 
 
-def media_type(_: Settings) -> Middleware:
+def media_type(_settings: Settings, _app: web.Application) -> Check:
     """Check type and encoding of a body before a byte of it is read, wanted there or not."""
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def check(request: web.Request) -> None:
         declared = endpoint_of(request)
         if request.body_exists or (declared is not None and declared.body is not None):
             charset = (request.charset or "utf-8").lower()
@@ -22,6 +21,5 @@ def media_type(_: Settings) -> Middleware:
                 raise UnsupportedMediaType("send the body as Content-Type: application/json")
             if "Content-Encoding" in request.headers:
                 raise UnsupportedMediaType("compressed bodies are not accepted")
-        return await handler(request)
 
-    return middleware
+    return check

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from ..config import Settings
+from .checks import Check
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def methods(_: Settings) -> Middleware:
+def methods(_settings: Settings, _app: web.Application) -> Check:
     """Refuse the others on every route, unknown ones included."""
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def check(request: web.Request) -> None:
         if request.method not in METHODS:
             raise web.HTTPMethodNotAllowed(request.method, METHODS)
-        return await handler(request)
 
-    return middleware
+    return check

@@ -2,65 +2,76 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
 from functools import partial
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import istr
 
+from ..access_log import REQUEST, AccessLog
 from ..api import dialect_of
-from ..api.endpoint import ENGINE, Endpoint, endpoint_of
+from ..api.endpoint import CALLER, ENGINE, Endpoint, find_endpoint
+from ..api.inspection import INSPECTION
 from ..api.metrics import METRICS
 from ..config import Settings
 from .methods import METHODS
 from .signals import Headers
 
+ACCESS_LOG: web.AppKey[AccessLog] = web.AppKey("ACCESS_LOG")
+"""Is told of every request."""
+
 REQUEST_ID = web.RequestKey("request_id", str)
 _SPAN = web.RequestKey("span", str)
-_HEADER = "X-Request-Id"
+_HEADER = istr("X-Request-Id")
 _VALID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
-_log = structlog.get_logger("clinvkd.access")
 
-
-def observe(_: Settings) -> Middleware:
+def observe(_settings: Settings, app: web.Application) -> Middleware:
     """Give the request an id (the caller's own, if it is well formed), log, count and trace it."""
+    metrics, access_log = app.get(METRICS), app[ACCESS_LOG]
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = request.headers.get(_HEADER, "")
-        request_id = asked if _VALID.fullmatch(asked) else secrets.token_hex(8)
+        # It tells requests apart and guards nothing, so it may be guessed.
+        request_id = asked if _VALID.fullmatch(asked) else f"{random.getrandbits(64):016x}"
         request[REQUEST_ID] = request_id
         # aiohttp runs each request in a context of its own: nothing of another one is there.
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        REQUEST.set({"request_id": request_id})
+        declared = find_endpoint(request)
         started = time.monotonic()
         status = 499  # the caller left
-        declared = endpoint_of(request)
-        place = _place(request, declared)
-        metrics = request.app.get(METRICS)
-        tracing = request.app[ENGINE].tracing
+        response: web.StreamResponse | None = None
+        if (inspection := app.get(INSPECTION)) is not None:
+            inspection.began()
         try:
             handling = handler(request)
-            if tracing is not None:
+            if (tracing := app[ENGINE].tracing) is not None:
                 tell = partial(request.__setitem__, _SPAN)
+                place = _place(request, declared)
                 handling = tracing.request(*place, request.headers, handling, tell)
             if metrics is not None:
-                handling = metrics.timed(*place, handling)
+                handling = metrics.timed(*_place(request, declared), handling)
             response = await handling
             status = response.status
             return response
         finally:
             if metrics is not None:
-                metrics.count_request(*place, status)
-            _log.info(
-                "request",
+                metrics.count_request(*_place(request, declared), status)
+            caller = request.get(CALLER)
+            milliseconds = round((time.monotonic() - started) * 1000, 1)
+            if inspection is not None:
+                inspection.ended(request, response, request_id, milliseconds)
+            access_log(
                 method=request.method,
                 route=declared.path if declared else "unknown",
                 status=status,
-                ms=round((time.monotonic() - started) * 1000, 1),
+                ms=milliseconds,
+                request_id=request_id,
+                client=caller.name if caller else "",
             )
 
     return middleware
@@ -74,21 +85,14 @@ def _place(request: web.Request, declared: Endpoint | None) -> tuple[str, str]:
     return method, dialect_of(request.path).prefix + declared.path
 
 
-def request_id(_: Settings) -> Headers:
-    """Put the id on every answer, under the name it has in the dialect."""
+def identity(_settings: Settings, app: web.Application) -> Headers:
+    """Put the id on every answer, under the name it has in the dialect, and the span, if any."""
 
     def add(request: web.Request, response: web.StreamResponse) -> None:
-        if REQUEST_ID in request:
-            response.headers[dialect_of(request.path).request_id_header] = request[REQUEST_ID]
-
-    return add
-
-
-def trace_headers(_: Settings) -> Headers:
-    """Tell which span the request was, where there are traces."""
-
-    def add(request: web.Request, response: web.StreamResponse) -> None:
-        if _SPAN in request:
+        if (given := request.get(REQUEST_ID)) is None:
+            return  # it did not come in through `observe`
+        response.headers[dialect_of(request.path).request_id_header] = given
+        if app[ENGINE].tracing is not None and _SPAN in request:
             response.headers["traceresponse"] = request[_SPAN]
 
     return add

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp import hdrs, web
+from multidict import istr
 
 from ..config import Settings
 from ..errors import Forbidden
 from ..limits import Addresses
+from .checks import Check
 
 ALLOWED_ORIGIN = web.RequestKey("allowed_origin", str)
 """The origin of the page that asks, where the configuration allows it."""
 
+_SITE = istr("Sec-Fetch-Site")
 
-def origin(settings: Settings) -> Middleware:
+
+def origin(settings: Settings, _app: web.Application) -> Check:
     """Refuse requests that a browser sends for a page that is neither ours nor allowed."""
     addresses = Addresses(settings.server.trusted_proxies)
     allowed = frozenset(settings.server.cors_allowed_origins)
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def check(request: web.Request) -> None:
         headers = request.headers
-        given = headers.getall("Origin", None)
+        given = headers.getall(hdrs.ORIGIN, None)
         if given is None:
-            sites = headers.getall("Sec-Fetch-Site", None)
+            sites = headers.getall(_SITE, None)
             if sites is not None and not {*sites} <= {"none", "same-origin"}:
                 raise _refused()
         elif len(given) == 1 and _matches(given[0], allowed):
             request[ALLOWED_ORIGIN] = given[0]
         elif given != [f"{addresses.scheme_of(request)}://{headers['Host']}"]:
             raise _refused()
-        return await handler(request)
 
-    return middleware
+    return check
 
 
 def _matches(given: str, allowed: frozenset[str]) -> bool:

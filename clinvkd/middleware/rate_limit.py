@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import istr
 
 from ..api import dialect_of
 from ..api.anthropic import AnthropicDialect
@@ -18,10 +19,13 @@ from ..limits import Addresses, Limiter, Rate, Verdict
 from .signals import Headers
 
 LIMITER = web.AppKey("LIMITER", Limiter)
+_LIMIT, _REMAINING, _RESET = (
+    istr(f"X-RateLimit-{what}") for what in ("Limit", "Remaining", "Reset")
+)
 _VERDICT = web.RequestKey("verdict", Verdict)
 
 
-def rate_limit(settings: Settings) -> Middleware:
+def rate_limit(settings: Settings, app: web.Application) -> Middleware:
     """Count a request for its key, or for its address if it has none.
 
     `server.rate_limit_*` holds for everybody, the requests per minute of a key for that key.
@@ -32,7 +36,7 @@ def rate_limit(settings: Settings) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         caller = request[CALLER]
-        quotas = request.app[ENGINE].quotas
+        quotas = app[ENGINE].quotas
         quotas.note(caller)
         own = caller.scopes.requests_per_minute
         rates = [Rate(own / 60, own)] if own is not None else []
@@ -40,15 +44,10 @@ def rate_limit(settings: Settings) -> Middleware:
             rates.append(general)
         if rates:
             who = f"key:{caller.name}" if caller.name else addresses.client_of(request)
-            verdicts = []
-            for rate in rates:
-                verdicts.append(await request.app[LIMITER].hit(who, rate))
-                if not verdicts[-1].allowed:
-                    break
-            strictest = min(verdicts, key=lambda verdict: verdict.remaining)
-            request[_VERDICT] = strictest
-            if not strictest.allowed:
-                wait = math.ceil(strictest.retry_after)
+            verdict = await _strictest(app[LIMITER], who, rates)
+            request[_VERDICT] = verdict
+            if not verdict.allowed:
+                wait = math.ceil(verdict.retry_after)
                 quotas.refused["requests"] += 1
                 raise RateLimited(f"too many requests; try again in {wait} s", retry_after=wait)
         return await handler(request)
@@ -56,7 +55,20 @@ def rate_limit(settings: Settings) -> Middleware:
     return middleware
 
 
-def rate_headers(_: Settings) -> Headers:
+async def _strictest(limiter: Limiter, who: str, rates: Sequence[Rate]) -> Verdict:
+    """Count a request by one rate after the other, until one refuses; what is told of them."""
+    first, *others = rates
+    strictest = await limiter.hit(who, first)
+    for rate in others:
+        if not strictest.allowed:
+            break
+        verdict = await limiter.hit(who, rate)
+        if not verdict.allowed or verdict.remaining < strictest.remaining:
+            strictest = verdict
+    return strictest
+
+
+def rate_headers(_settings: Settings, _app: web.Application) -> Headers:
     """Tell what is left, on every answer to a request that was counted."""
 
     def add(request: web.Request, response: web.StreamResponse) -> None:
@@ -64,9 +76,9 @@ def rate_headers(_: Settings) -> Headers:
         if verdict is None:
             return
         headers = response.headers
-        headers["X-RateLimit-Limit"] = limit = str(verdict.limit)
-        headers["X-RateLimit-Remaining"] = remaining = str(verdict.remaining)
-        headers["X-RateLimit-Reset"] = str(math.ceil(verdict.full_at))
+        headers[_LIMIT] = limit = str(verdict.limit)
+        headers[_REMAINING] = remaining = str(verdict.remaining)
+        headers[_RESET] = str(math.ceil(verdict.full_at))
         if dialect_of(request.path) is AnthropicDialect:
             full = datetime.fromtimestamp(math.ceil(verdict.full_at), UTC)
             headers["anthropic-ratelimit-requests-limit"] = limit

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from ..config import Settings
 from ..errors import PayloadTooLarge
+from .checks import Check
 
 
-def size(settings: Settings) -> Middleware:
+def size(settings: Settings, _app: web.Application) -> Check:
     """Check the announced size; aiohttp itself stops reading one that is not announced."""
     limit = settings.server.max_request_body_bytes
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def check(request: web.Request) -> None:
         if limit and (request.content_length or 0) > limit:
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")
-        return await handler(request)
 
-    return middleware
+    return check

@@ -77,6 +77,7 @@ class Agent:
         conversations: those it holds, by script.
         reserved: requests that wait for its start.
         turns: turns served.
+        memory_bytes: what it and all below it held when somebody last looked, or None.
         born: `time.monotonic()` of its start.
         failure: why the start failed, or None.
         misplaced: the start failed because the caller's directory is gone, which is no fault of
@@ -103,6 +104,7 @@ class Agent:
         self.conversations: dict[Script, Conversation] = {}
         self.reserved = 0
         self.turns = 0
+        self.memory_bytes: int | None = None
         self.born = time.monotonic()
         self._limits = backend.pool
         self._program = program

@@ -29,6 +29,10 @@ _PREFIX: Final = "agent-"
 _DELEGATED: Final = "user.delegate"
 """Attribute by which systemd (251 and newer) tells that it leaves the group to the service."""
 
+_UNIT: Final = "clinvk.service"
+"""Our unit of a user's own manager. It says `Delegate=yes`, but such a manager sets no attribute
+(seen with systemd 252 and 257)."""
+
 _CONTROLLERS: Final = ("memory", "pids")
 _PATIENCE: Final = 5.0  # seconds until all of a killed group are gone; only sick disks take long
 _ENTER: Final = 'echo 0 >"$1" && shift && exec "$@"'
@@ -186,15 +190,20 @@ def _unfit(root: Path) -> str | None:
         return "this is the root of the tree"
     if not (os.access(root, os.W_OK) and os.access(root / "cgroup.procs", os.W_OK)):
         return "the group of the daemon is not writable"
-    try:
-        delegated = os.getxattr(root, _DELEGATED) == b"1"
-    except OSError:
-        delegated = False
-    if not delegated:
+    if not _is_delegated(root):
         return "the group of the daemon is not delegated to it"
     if (root / "cgroup.procs").read_text().split() != [str(os.getpid())]:
         return "there are other processes in the group of the daemon"
     return None
+
+
+def _is_delegated(root: Path) -> bool:
+    if root.name == _UNIT and any(each.name.startswith("user@") for each in root.parents):
+        return True
+    try:
+        return os.getxattr(root, _DELEGATED) == b"1"
+    except OSError:
+        return False
 
 
 def _set(file: Path, value: str) -> None:

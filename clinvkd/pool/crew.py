@@ -90,6 +90,7 @@ class Crew:
         self._limits = backend.pool
         self._agents: dict[str, Agent] = {}
         self._leaving: set[Agent] = set()
+        self._stopping: set[Agent] = set()
         self._unproved: set[Agent] = set()
         self.default = default
         self._recent: OrderedDict[Launch, None] = OrderedDict()
@@ -107,6 +108,11 @@ class Crew:
 
     def __len__(self) -> int:
         return len(self._agents)
+
+    @property
+    def ending(self) -> tuple[Agent, ...]:
+        """Agents that get no more work: those that still run turns, and those being ended."""
+        return (*self._leaving, *self._stopping)
 
     # Availability.
 
@@ -249,7 +255,14 @@ class Crew:
         return True
 
     def _stop(self, agent: Agent) -> None:
-        self._house.background.start(agent.stop(), f"stop {agent.id}")
+        self._stopping.add(agent)
+        self._house.background.start(self._see_stopped(agent), f"stop {agent.id}")
+
+    async def _see_stopped(self, agent: Agent) -> None:
+        try:
+            await agent.stop()
+        finally:
+            self._stopping.discard(agent)
 
     def _note_retired(self, agent: Agent, reason: str) -> None:
         _log.warning("agent retired", agent=agent.id, reason=reason)

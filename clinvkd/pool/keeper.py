@@ -43,6 +43,7 @@ async def _check_memory(pool: Pool) -> None:
     for agent in pool.crew:
         if agent.pid is None or agent.state is not State.READY:
             continue
-        used = await asyncio.to_thread(descendants.memory, agent.pid) / _MEBIBYTE
+        agent.memory_bytes = await asyncio.to_thread(descendants.memory, agent.pid)
+        used = agent.memory_bytes / _MEBIBYTE
         if used > limit:
             pool.crew.retire(agent, f"it used {used:.0f} MiB of {limit} MiB")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import BackendError, ClinvkError, TurnTimeout
-from ..events import Completed, Event, Opened, Progress, Request, TextDelta
+from ..events import Completed, Event, Opened, Progress, Request, TextDelta, TokenUsage, Usage
 from ..prompt import Block, Message, Prompt, Text, ToolUse
 from ..shaping import Shaper
 from .conversation import Conversation
@@ -45,6 +45,8 @@ class Budgets:
 class Turn:
     """The events of one turn, in lists: all that came in one read of the agent's output.
 
+    If something has to be done before the end, the end is a list of its own: an answer that came
+    whole in one read is not held back meanwhile.
     Iterating ends after the list whose last event is `Completed`, or raises a `ClinvkError`;
     only after every event before the failure was given.
 
@@ -55,11 +57,14 @@ class Turn:
         completed: the last event once it has come, else None.
         agent_session_id: the agent's own id of the conversation once told, else None.
         model: the agent's name of the model once told, else None.
+        said: the pieces of its text so far; it only ever grows at the end.
+        usage: what its agent has told of its tokens so far.
         first_text_at: `time.monotonic()` of the first text once it was given, else None.
         failure: what it failed with, else None.
         when_completed: called once, as soon as the last event has come.
-        before_end: called and awaited once, after these and before the last event is given to the
-            caller: who answers it at once must find the conversation parked and recorded.
+        before_end: called once the caller has taken everything but the last event; each begins
+            what has to be done before that is given: who answers it at once must find the turn
+            recorded. What was begun goes on when the caller leaves.
     """
 
     def __init__(
@@ -78,13 +83,16 @@ class Turn:
         self.completed: Completed | None = None
         self.agent_session_id: str | None = None
         self.model: str | None = None
+        self.usage = Usage()
         self.first_text_at: float | None = None
         self.failure: ClinvkError | None = None
         self.when_completed: list[Callable[[], None]] = []
-        self.before_end: list[Callable[[], Awaitable[None]]] = []
+        self.before_end: list[Callable[[], asyncio.Future[None]]] = []
+        self._last: list[Event] = []
         self._play = play
         self._shaper = shaper
-        self._text: list[str] = []
+        self.said: list[str] = []
+        self._text_from = 0  # which of them come after the last block
         self._blocks: list[Block] = []
         self._first_seen = False
         self._budgets = budgets
@@ -96,7 +104,7 @@ class Turn:
 
     async def __anext__(self) -> list[Event]:
         if self.completed is not None:
-            raise StopAsyncIteration
+            return await self._end()
         try:
             events = await self._batch()
         except ClinvkError as error:
@@ -104,18 +112,28 @@ class Turn:
             raise
         for event in events:
             if type(event) is TextDelta:
-                self._text.append(event.text)
+                self.said.append(event.text)
                 if self.first_text_at is None:
                     self.first_text_at = time.monotonic()
                 self._first_seen = True
             else:
                 self._note(event)
-        if type(events[-1]) is Completed:
-            for act in self.when_completed:
-                act()
-            for finish in self.before_end:
-                await finish()
-        return events
+        if type(events[-1]) is not Completed:
+            return events
+        for act in self.when_completed:
+            act()
+        if not self.before_end:
+            return events
+        self._last = [events.pop()]
+        return events or await self._end()
+
+    async def _end(self) -> list[Event]:
+        if not self._last:
+            raise StopAsyncIteration
+        last, self._last = self._last, []
+        for done in [begin() for begin in self.before_end]:
+            await asyncio.shield(done)
+        return last
 
     async def _batch(self) -> list[Event]:
         while True:
@@ -132,13 +150,18 @@ class Turn:
     def reply(self) -> Message:
         """The assistant's message so far, in canonical form: text, then calls of the caller's
         tools, in the order in which they came."""
-        text = "".join(self._text)
+        text = "".join(self.said[self._text_from :])
         return Message("assistant", (*self._blocks, *((Text(text),) if text else ())))
 
     @property
     def cut(self) -> bool:
         """Whether the caller got less than the agent said: its history is then another."""
         return self._shaper is not None and self._shaper.cut
+
+    @property
+    def answered(self) -> bool:
+        """Whether the agent has begun to answer, be it by thinking or by using a tool."""
+        return self._first_seen
 
     @property
     def seconds(self) -> float:
@@ -169,9 +192,12 @@ class Turn:
                 self.model = model or self.model
             case Progress():
                 pass
+            case TokenUsage(usage):
+                self.usage = usage
+                self._first_seen = True
             case Request(identity, name, arguments):
                 self._blocks = [*self.reply.content, ToolUse(identity, name, arguments)]
-                self._text.clear()
+                self._text_from = len(self.said)
             case _:
                 self._first_seen = True
 

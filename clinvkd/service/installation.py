@@ -148,7 +148,7 @@ def own_program(argument: str) -> tuple[str, ...]:
     path = Path(argument).absolute()
     if path.name == "clinvk" and os.access(path, os.X_OK):
         return (str(path),)
-    return (sys.executable, "-m", "clinvkd")
+    return (sys.executable, "-P", "-m", "clinvkd")
 
 
 def render(folders: Iterable[Path], files: Iterable[File], commands: Iterable[Command]) -> str:

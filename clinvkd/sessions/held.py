@@ -33,10 +33,10 @@ class HeldSessions:
         """The session, if it is held."""
         return self._sessions.get(session_id)
 
-    def use(self, session_id: str, client: str) -> Session | None:
-        """The session, if it is held and this client's; it has been used."""
+    def use(self, session_id: str, owner: str | None) -> Session | None:
+        """The session, if it is held and this owner's (None: anybody's); it has been used."""
         session = self._sessions.get(session_id)
-        if session is None or session.prompt.client != client:
+        if session is None or owner not in (None, session.owner):
             return None
         self._sessions.move_to_end(session_id)
         return session

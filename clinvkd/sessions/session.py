@@ -15,6 +15,7 @@ class Session:
 
     Attributes:
         id: 32 hexadecimal digits.
+        owner: name of the client it belongs to.
         prompt: the last prompt of it, with all earlier messages.
         messages: the canonical history, the last answer included.
         agent_session_id: the agent's own id of the last turn, or None.
@@ -23,6 +24,7 @@ class Session:
     """
 
     id: str
+    owner: str
     prompt: Prompt
     messages: tuple[Message, ...]
     agent_session_id: str | None = None
@@ -56,6 +58,7 @@ def grown(turn: TurnRecord, before: Session | None, stored: int) -> Session:
         metadata = {} if before is None else before.metadata
     return Session(
         id=turn.session_id,
+        owner=turn.owner,
         prompt=turn.prompt,
         messages=(*turn.prompt.messages, turn.reply),
         agent_session_id=turn.agent_session_id,

@@ -68,15 +68,16 @@ class SessionStore:
 
     # Going on with a session.
 
-    async def get(self, session_id: str, client: str) -> Session:
-        """The session of that full id, to go on with it.
+    async def get(self, session_id: str, client: str, every: bool = False) -> Session:
+        """The session of that full id, to go on with it. It stays its owner's.
 
         Raises:
-            NotFound: there is none, or it is another client's, or nobody holds its messages.
+            NotFound: there is none, or nobody holds its messages.
         """
-        if (held := self._held.use(session_id, client)) is not None:
+        owner = _owner(client, every)
+        if (held := self._held.use(session_id, owner)) is not None:
             return held
-        history = await self._store().sessions.history(session_id, client)
+        history = await self._store().sessions.history(session_id, owner)
         if history is None:
             raise _no_session()
         if history.messages is None or history.binding is None:
@@ -88,6 +89,7 @@ class SessionStore:
         prompt = decode_binding(history.binding, history.messages[:-1])
         session = Session(
             id=session_id,
+            owner=history.session.owner,
             prompt=replace(prompt, client=client),
             messages=history.messages,
             agent_session_id=history.session.agent_session_id,
@@ -132,6 +134,7 @@ class SessionStore:
         complete = replace(
             turn,
             session_id=keeping.session_id,
+            session_owner=None if before is None else before.owner,
             stored_messages=0 if before is None else before.stored_messages,
             metadata=None if keeping.metadata is None else dict(keeping.metadata),
             tags=(*settings.default_tags, *keeping.tags),
@@ -162,7 +165,7 @@ class SessionStore:
     async def note_end(self, session: Session, status: EndStatus, error: str | None) -> None:
         """Note that a turn in the session ended without an answer; its history stays as it was."""
         with suppress(StoreUnavailable):  # the store has logged why, and /health tells it
-            await self._store().sessions.end(session.id, session.prompt.client, status, error)
+            await self._store().sessions.end(session.id, session.owner, status, error)
 
     # Looking at sessions, and changing them.
 
@@ -302,7 +305,13 @@ class SessionStore:
         if held is not None and len(held.messages) == fork.message_count:
             prompt = replace(held.prompt, client=client)
             self._held.put(
-                replace(held, id=fork.id, prompt=prompt, stored_messages=fork.message_count)
+                replace(
+                    held,
+                    id=fork.id,
+                    owner=client,
+                    prompt=prompt,
+                    stored_messages=fork.message_count,
+                )
             )
         return fork
 

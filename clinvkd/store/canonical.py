@@ -80,7 +80,7 @@ def decode_messages(history: JsonObject) -> tuple[Message, ...]:
 def encode_binding(prompt: Prompt) -> JsonObject:
     """Everything of a prompt but its messages, as a JSON object."""
     values = {field.name: getattr(prompt, field.name) for field in fields(prompt)}
-    del values["messages"]
+    del values["messages"], values["trace"]
     return values | {
         "version": VERSION,
         "workdir": None if prompt.workdir is None else str(prompt.workdir),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from .volatile import VolatileAnswers
     from .worker import Worker
 
 
@@ -36,7 +38,7 @@ class StoredAnswer:
         job_id: the job it made, or None.
         status: the HTTP status of its answer, or None.
         headers: those of the answer that are to be repeated.
-        body: the answer's, or None.
+        body: the answer's; None when there is none, or it was in memory alone and is there no more.
         created_at: when it was claimed, seconds since the epoch.
     """
 
@@ -49,14 +51,31 @@ class StoredAnswer:
     created_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class HeldAnswer:
+    """An answer that is in memory alone.
+
+    Attributes:
+        since: seconds since the epoch.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    since: float
+
+
 class Idempotency:
     """All claimed keys.
 
     Every method may raise `StoreUnavailable`; then nothing of the call has been kept.
+
+    Args:
+        answers: holds the answers that must not be stored.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, answers: VolatileAnswers) -> None:
         self._worker = worker
+        self._answers = answers
 
     async def claim(self, claim: Claim, now: float) -> StoredAnswer | None:
         """Claim a key, in one step with looking whether somebody has.
@@ -65,7 +84,10 @@ class Idempotency:
             None when it is the caller's to carry the request out, and to `finish` or `release` it;
             else what the first one led to so far.
         """
-        return await self._worker.write(lambda database: database.idempotency.claim(claim, now))
+        before = await self._worker.write(lambda database: database.idempotency.claim(claim, now))
+        if before is not None and before.body is None and (held := self._answers.get(claim)):
+            return replace(before, headers=held.headers, body=held.body)
+        return before
 
     async def finish(
         self,
@@ -74,11 +96,23 @@ class Idempotency:
         status: int,
         headers: tuple[tuple[str, str], ...],
         body: bytes,
+        content: bool = True,
     ) -> None:
-        """Keep the answer of a claimed request."""
+        """Keep the answer of a claimed request.
+
+        Args:
+            content: whether headers and body are stored; else they are in memory alone, and stored
+                is that there was an answer.
+        """
+        if content:
+            await self._worker.write(
+                lambda database: database.idempotency.finish(claim, status, headers, body)
+            )
+            return
         await self._worker.write(
-            lambda database: database.idempotency.finish(claim, status, headers, body)
+            lambda database: database.idempotency.finish(claim, status, (), None)
         )
+        self._answers.put(claim, HeldAnswer(headers, body, time.time()))
 
     async def release(self, claim: Claim) -> None:
         """Give a claimed key up that led to nothing: the next request is carried out."""
@@ -86,4 +120,5 @@ class Idempotency:
 
     async def prune(self, older_than: float) -> int:
         """Forget what was claimed before `older_than` (seconds since the epoch); how many."""
+        self._answers.prune(older_than)
         return await self._worker.write(lambda database: database.idempotency.prune(older_than))

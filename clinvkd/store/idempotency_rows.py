@@ -62,7 +62,7 @@ class IdempotencyRows:
         self._connection.execute(_FINISH, {**_same(claim), "state": "done", "job_id": job_id})
 
     def finish(
-        self, claim: Claim, status: int, headers: tuple[tuple[str, str], ...], body: bytes
+        self, claim: Claim, status: int, headers: tuple[tuple[str, str], ...], body: bytes | None
     ) -> None:
         """See `Idempotency.finish`."""
         values = {"state": "done", "status": status, "headers": to_json(headers), "body": body}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .canonical import JsonObject
 from .idempotency import Claim
 
 if TYPE_CHECKING:
+    from .volatile import VolatileJobs
     from .worker import Worker
 
 JobStatus: TypeAlias = Literal[
@@ -26,7 +27,8 @@ class StoredJob:
         owner: name of the API key that made it; nobody else sees it.
         kind: what it does (``prompt``, ``parallel``, ``chain``, ``compare``).
         status: the last four are final; ``interrupted`` means that the daemon ended under it.
-        request: the body as received, without secrets.
+        request: the body as received, without secrets; empty when its content was in memory alone
+            and is there no more.
         result: what the request would have answered, once it is completed; or None.
         error: the error object, once it failed; or None.
         created_at: seconds since the epoch; so are the others.
@@ -68,22 +70,38 @@ class Jobs:
     Every method may raise `StoreUnavailable`; then nothing of the call has been kept.
     When a writing method returns, what it wrote survives the end of the process, however it ends.
     `owner` is whose job it has to be; None stands for anybody's.
+
+    Args:
+        contents: holds what must not be stored of jobs.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, contents: VolatileJobs) -> None:
         self._worker = worker
+        self._contents = contents
 
-    async def create(self, job: StoredJob, claim: Claim | None = None) -> None:
+    async def create(
+        self, job: StoredJob, claim: Claim | None = None, *, content: bool = True
+    ) -> None:
         """Keep a new job; a claim of its request's idempotency key is answered by it from now on.
+
+        Args:
+            content: whether request, events, result and errors' words are stored; else they are in
+                memory alone, and stored is that the job was.
 
         Raises:
             ValueError: there is a job of that id.
         """
-        await self._worker.write(lambda database: database.jobs.create(job, claim))
+        if content:
+            await self._worker.write(lambda database: database.jobs.create(job, claim))
+            return
+        bare = replace(job, request={})
+        await self._worker.write(lambda database: database.jobs.create(bare, claim))
+        self._contents.add(job)
 
     async def get(self, job_id: str, owner: str | None) -> StoredJob | None:
         """The job of that id, or None."""
-        return await self._worker.read(lambda database: database.jobs.get(job_id, owner))
+        job = await self._worker.read(lambda database: database.jobs.get(job_id, owner))
+        return None if job is None else self._contents.completed(job)
 
     async def list(
         self,
@@ -98,9 +116,10 @@ class Jobs:
 
         Their `request` and `result` are left out (empty and None): they may be large.
         """
-        return await self._worker.read(
+        page = await self._worker.read(
             lambda database: database.jobs.list(owner, kind, status, limit, offset)
         )
+        return JobPage(tuple(map(self._with_words, page.jobs)), page.total)
 
     async def start(self, job_id: str, now: float) -> bool:
         """A queued job runs; False when there is none such, or it is not queued any more."""
@@ -123,9 +142,17 @@ class Jobs:
         Returns:
             False when there is no such job, or it is final already.
         """
-        return await self._worker.write(
-            lambda database: database.jobs.finish(job_id, status, now, result, error, events)
-        )
+        if not self._contents.runs(job_id):
+            return await self._worker.write(
+                lambda database: database.jobs.finish(job_id, status, now, result, error, events)
+            )
+        bare = None if error is None else _without_words(error)
+        try:
+            return await self._worker.write(
+                lambda database: database.jobs.finish(job_id, status, now, None, bare, ())
+            )
+        finally:
+            self._contents.finish(job_id, now, result, error, events)
 
     async def append(self, job_id: str, events: Sequence[JobEvent]) -> None:
         """Keep the next events of a job, all or none.
@@ -133,24 +160,43 @@ class Jobs:
         Raises:
             ValueError: there is no such job, or it has an event of one of these numbers.
         """
-        await self._worker.write(lambda database: database.jobs.append(job_id, events))
+        if not self._contents.append(job_id, events):
+            await self._worker.write(lambda database: database.jobs.append(job_id, events))
 
     async def events(
         self, job_id: str, owner: str | None, *, after: int = 0, limit: int = 1000
     ) -> tuple[JobEvent, ...]:
         """Events with a number above `after`, in their order; none when there is no such job."""
+        held = self._contents.events(job_id, owner)
+        if held is not None:
+            return tuple(held[after : after + limit])  # they count from 1 without gaps
         return await self._worker.read(
             lambda database: database.jobs.events(job_id, owner, after, limit)
         )
 
     async def last_event(self, job_id: str, owner: str | None) -> int:
         """The number of the last event; 0 when there is none."""
+        if (held := self._contents.events(job_id, owner)) is not None:
+            return len(held)
         return await self._worker.read(lambda database: database.jobs.last_event(job_id, owner))
 
     async def delete(self, job_id: str, owner: str | None) -> bool:
         """Forget a job and its events; False when there is no such job."""
-        return await self._worker.write(lambda database: database.jobs.delete(job_id, owner))
+        deleted = await self._worker.write(lambda database: database.jobs.delete(job_id, owner))
+        if deleted:
+            self._contents.drop(job_id)
+        return deleted
 
     async def prune(self, older_than: float, most: int) -> int:
         """Forget up to `most` final jobs that ended before `older_than`; how many."""
+        self._contents.prune(older_than)
         return await self._worker.write(lambda database: database.jobs.prune(older_than, most))
+
+    def _with_words(self, job: StoredJob) -> StoredJob:
+        return replace(job, error=self._contents.completed(job).error)
+
+
+def _without_words(error: JsonObject) -> JsonObject:
+    """An error object without what it says, because agents repeat in it what they were told."""
+    told: JsonObject = {name: error[name] for name in ("code", "type") if name in error}
+    return {**told, "message": "what it said was in memory only, and is gone"}

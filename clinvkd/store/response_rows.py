@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Connection,
     Delete,
     Insert,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    or_,
     select,
     update,
 )
@@ -29,7 +31,8 @@ _UNFINISHED: tuple[ResponseStatus, ...] = ("queued", "in_progress")
 # Statements are built once: to build one costs more than to run it. What an update sets are the
 # values it is run with, so the names of the conditions must be none of columns.
 _OWNED = and_(
-    responses.c.id == bindparam("owned_id"), responses.c.client == bindparam("owned_client")
+    responses.c.id == bindparam("owned_id"),
+    or_(bindparam("anybody", type_=Boolean), responses.c.client == bindparam("owned_client")),
 )
 _IS_UNFINISHED = responses.c.status.in_(_UNFINISHED)
 _INSERT = insert(responses)
@@ -57,7 +60,7 @@ class ResponseRows:
         except IntegrityError as error:
             raise ValueError("another client has a response of that id") from error
 
-    def get(self, response_id: str, client: str) -> StoredResponse | None:
+    def get(self, response_id: str, client: str | None) -> StoredResponse | None:
         """See `Responses.get`."""
         if not _possible(response_id):
             return None
@@ -100,8 +103,8 @@ class ResponseRows:
         return self._connection.execute(statement, values).rowcount
 
 
-def _owned(response_id: str, client: str) -> dict[str, Any]:
-    return {"owned_id": response_id, "owned_client": client}
+def _owned(response_id: str, client: str | None) -> dict[str, Any]:
+    return {"owned_id": response_id, "anybody": client is None, "owned_client": client or ""}
 
 
 def _possible(response_id: str) -> bool:

@@ -56,6 +56,7 @@ class Responses:
 
     Every method may raise `StoreUnavailable`; then nothing of the call has been kept.
     When a writing method returns, what it wrote survives the end of the process, however it ends.
+    `client` is whose response it has to be; where it may be None, that stands for anybody's.
     A caller who is cancelled while waiting does not stop the call.
     """
 
@@ -70,7 +71,7 @@ class Responses:
         """
         await self._worker.write(lambda database: database.responses.put(response))
 
-    async def get(self, response_id: str, client: str) -> StoredResponse | None:
+    async def get(self, response_id: str, client: str | None) -> StoredResponse | None:
         """The response of that id, or None when this client has none such."""
         return await self._worker.read(lambda database: database.responses.get(response_id, client))
 

@@ -129,7 +129,7 @@ class SessionRows:
             return self._append(turn, place, (*prompt.new, turn.reply))
         if turn.stored_messages == 0:
             return self._insert(turn, turn.session_id, whole)
-        place = self._one(_SELECT_PLACE, _owned(turn.session_id, prompt.client))
+        place = self._one(_SELECT_PLACE, _owned(turn.session_id, turn.owner))
         if place is None or place["message_count"] != turn.stored_messages:
             return None
         return self._append(turn, place, whole[turn.stored_messages :])
@@ -280,7 +280,7 @@ class SessionRows:
         tags = tuple(dict.fromkeys(turn.tags))
         values = {
             "id": session_id,
-            "owner": prompt.client,
+            "owner": turn.owner,
             "title": title_of(messages) if turn.content else None,
             "created_at": turn.ended_at,
             "turn_count": 1,
@@ -293,7 +293,7 @@ class SessionRows:
             **_state(turn),
         }
         self._connection.execute(_INSERT, values)
-        self._counts.add(prompt.client, prompt.backend, "completed", 1)
+        self._counts.add(turn.owner, prompt.backend, "completed", 1)
         self._insert_tags(session_id, tags)
         self._insert_messages(turn, session_id, 0, messages)
         return Recorded(session_id, len(messages), created=True)

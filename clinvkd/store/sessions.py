@@ -110,6 +110,7 @@ class TurnRecord:
         ended_at: seconds since the epoch.
         session_id: where it belongs; None: to the session that holds exactly the prompt's history,
             else to a new one.
+        session_owner: whose that session is, if it is not the client's of the prompt.
         stored_messages: how many messages of that session are stored already; 0 makes it anew.
         metadata: replaces the session's; None keeps what there is.
         tags: of a new session.
@@ -123,6 +124,7 @@ class TurnRecord:
     reply: Message
     ended_at: float
     session_id: str | None = None
+    session_owner: str | None = None
     stored_messages: int = 0
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = None
@@ -131,6 +133,11 @@ class TurnRecord:
     tags: tuple[str, ...] = ()
     busy: frozenset[str] = frozenset()
     content: bool = True
+
+    @property
+    def owner(self) -> str:
+        """Whose the session is."""
+        return self.prompt.client if self.session_owner is None else self.session_owner
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,14 @@ from .failures import DatabaseCorrupt, DatabaseLocked
 BUSY_TIMEOUT_SECS = 5.0
 """How long a transaction waits for another process that writes."""
 
-_SETTINGS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+_SETTINGS = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "foreign_keys=ON",
+    # What is deleted is overwritten, and the log beside the file is cut when it is written anew.
+    "secure_delete=ON",
+    "journal_size_limit=0",
+)
 _COMPANIONS = ("-wal", "-shm")
 _PRIMARY_CODE = 0xFF
 

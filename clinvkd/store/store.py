@@ -11,6 +11,7 @@ from .jobs import Jobs
 from .responses import Responses
 from .sessions import Sessions
 from .usage import UsageLedger
+from .volatile import VolatileAnswers, VolatileJobs
 from .worker import Worker
 
 
@@ -32,8 +33,8 @@ class Store:
         self._worker = worker
         self.responses = Responses(worker)
         self.sessions = Sessions(worker)
-        self.jobs = Jobs(worker)
-        self.idempotency = Idempotency(worker)
+        self.jobs = Jobs(worker, VolatileJobs())
+        self.idempotency = Idempotency(worker, VolatileAnswers())
         self.usage = UsageLedger(worker)
 
     @classmethod

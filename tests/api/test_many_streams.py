@@ -12,6 +12,8 @@ from .service import SSE, Service, serving, text_of, until
 CALLERS = 200
 WARMING = 8
 WORDS = 12
+MOST_GROWTH = 64 * 1024 * 1024
+"""Bytes by which the daemon and all its callers may grow together."""
 
 
 async def ask(service: Service, caller: int) -> tuple[str, str]:
@@ -29,6 +31,7 @@ async def test_two_hundred_streams_at_once(tmp_path: Path) -> None:
         # What is opened once for all, such as files of the store, is open after a few turns.
         await asyncio.gather(*(ask(service, caller) for caller in range(WARMING)))
         before = me.num_fds(), len(me.children(recursive=True))
+        resident = me.memory_info().rss
         answers = await asyncio.gather(*(ask(service, caller) for caller in range(CALLERS)))
         assert all(wanted == got for wanted, got in answers)
         assert len(set(answers)) == CALLERS
@@ -39,3 +42,4 @@ async def test_two_hundred_streams_at_once(tmp_path: Path) -> None:
         await service.client.session.close()
         await until(lambda: me.num_fds() <= before[0])
         await until(lambda: len(me.children(recursive=True)) <= before[1])
+        assert me.memory_info().rss < resident + MOST_GROWTH

@@ -44,7 +44,7 @@ async def test_echo(service: Service) -> None:
     assert answer.status == 200
     assert (body["dry_run"], body["exit_code"], body["duration_ms"]) == (True, 0, 0)
     assert "session_id" not in body
-    assert body["command"][1:] == ["-m", "clinvkd.agents.echo"]
+    assert body["command"][1:] == ["-P", "-m", "clinvkd.agents.echo"]
     assert body["output"] == "Would execute: " + " ".join(body["command"])
     assert body["workdir"] == "a private empty folder"
     assert [line["method"] for line in body["lines"]] == [

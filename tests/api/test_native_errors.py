@@ -136,11 +136,13 @@ async def test_what_is_no_json_object(service: Service, body: bytes, says: str) 
 async def test_the_field_at_fault_is_named(
     service: Service, fields: dict[str, Any], param: str
 ) -> None:
+    before = service.turns()
     answer = await service.post(**{"prompt": "hi", **fields})
     assert (answer.status, answer.error["code"]) == (400, "invalid_request"), answer.text
     assert answer.error["param"] == param
     assert param in answer.error["message"]
     assert len(answer.error["message"]) < 2_000
+    assert service.turns() == before
 
 
 async def test_a_prompt_is_required(service: Service) -> None:
@@ -218,7 +220,7 @@ async def test_an_unknown_session_is_a_404(service: Service) -> None:
 
 
 async def test_an_unknown_route_is_a_404(service: Service) -> None:
-    for path in ("/", "/nothing", "/api/v1/nothing", "/api/v2/prompt", "/api/v1/prompt/"):
+    for path in ("/nothing", "/api/v1/nothing", "/api/v2/prompt", "/api/v1/prompt/"):
         async with service.client.get(path) as response:
             assert response.status == 404
             error = (await response.json())["error"]

@@ -213,6 +213,8 @@ async def test_what_can_be_looked_up_is_as_described(service: Service, document:
     for operation, path in {
         "listBackends": "/api/v1/backends",
         "getUsage": "/api/v1/usage",
+        "watchLive": "/api/v1/live?once=true",
+        "listRequests": "/api/v1/requests",
         "getHealth": "/health",
         "listModels": "/openai/v1/models",
         "retrieveModel": "/openai/v1/models/echo",
@@ -238,6 +240,7 @@ async def test_what_can_be_looked_up_is_as_described(service: Service, document:
         ("createChatCompletion", "POST", "/openai/v1/chat/completions", {"model": "echo"}),
         ("getResponse", "GET", "/openai/v1/responses/resp_none", None),
         ("createMessage", "POST", "/anthropic/v1/messages", {"model": "echo"}),
+        ("getDashboardAsset", "GET", "/dashboard/none", None),
         ("getDocsAsset", "GET", "/docs/none", None),
     ],
 )

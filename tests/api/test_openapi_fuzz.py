@@ -29,6 +29,7 @@ async def test_nothing_that_is_sent_makes_it_fail(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
         async with service.client.get("/openapi.json") as response:
             document = await response.json()
+        del document["paths"]["/api/v1/live"]  # it does not end
         file = tmp_path / "openapi.json"
         file.write_text(json.dumps(without_streams(document)))
         process = await asyncio.create_subprocess_exec(

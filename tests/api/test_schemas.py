@@ -8,8 +8,7 @@ import pytest
 
 from clinvkd.api.schemas import answer_schema, checked_schema
 from clinvkd.errors import InvalidRequest
-from clinvkd.prompt import OutputSchema
-from clinvkd.structured import fault_of
+from clinvkd.judging import fault_of
 
 TREE = {
     "$ref": "#/$defs/node",
@@ -43,7 +42,7 @@ LONG = {"$ref": "#/$defs/0", "$defs": {str(i): {"$ref": f"#/$defs/{i + 1}"} for 
 def test_schemas_by_which_an_answer_is_judged(
     schema: dict[str, Any], fits: str, fails: str
 ) -> None:
-    judging = OutputSchema(answer_schema(schema, "schema"))
+    judging = answer_schema(schema, "schema")
     assert fault_of(fits, judging) is None
     assert fault_of(fails, judging) is not None
 

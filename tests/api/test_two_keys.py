@@ -59,6 +59,23 @@ async def test_sessions_are_their_keys(service: Service) -> None:
     assert "mine alone" in (await prompt(service, ONE, "[[history]]", session_id=name)).text
 
 
+async def test_who_sees_every_session_goes_on_with_it_and_it_stays_its_owners(
+    service: Service,
+) -> None:
+    name = (await prompt(service, ONE, "to be continued")).json["session_id"]
+    place = f"/api/v1/sessions/{name}"
+    for text in ("[[history]] by the admin", "[[fail broken]]"):
+        answer = await prompt(service, ADMIN, text, session_id=name)
+        assert answer.status == 500 or "to be continued" in answer.json["output"]
+    found = (await call(service, ONE, "GET", place)).json
+    assert (found["key"], found["turn_count"], found["status"]) == ("one", 2, "error")
+    assert "by the admin" in (await prompt(service, ONE, "[[history]]", session_id=name)).text
+    fork = (await call(service, ADMIN, "POST", f"{place}/fork")).json
+    assert fork["key"] == "admin"
+    assert (await prompt(service, ONE, "x", session_id=fork["id"])).status == 404
+    assert (await prompt(service, ADMIN, "x", session_id=fork["id"])).status == 200
+
+
 async def test_jobs_are_their_keys(service: Service) -> None:
     job = (await prompt(service, ONE, "in the background", background=True)).json["id"]
     place = f"/api/v1/jobs/{job}"
@@ -89,6 +106,13 @@ async def test_stored_responses_are_their_keys(service: Service) -> None:
     ):
         assert (await call(service, TWO, method, path)).status == 404, path
     assert (await call(service, ONE, "GET", f"{url}/{name}")).status == 200
+    further = await call(service, ADMIN, "POST", url, {**asked, "previous_response_id": name})
+    assert further.status == 200, further.text
+    for path in (f"{url}/{name}", f"{url}/{name}/input_items"):
+        assert (await call(service, ADMIN, "GET", path)).status == 200
+    assert (await call(service, ONE, "GET", f"{url}/{further.json['id']}")).status == 404
+    assert (await call(service, ADMIN, "DELETE", f"{url}/{name}")).status == 200
+    assert (await call(service, ONE, "GET", f"{url}/{name}")).status == 404
 
 
 async def test_threads_are_their_keys(service: Service) -> None:
@@ -99,7 +123,8 @@ async def test_threads_are_their_keys(service: Service) -> None:
     thread = {"type": "continue", "previous_message_id": begun.json["id"]}
     other = await call(service, TWO, "POST", url, {**body, "thread": thread})
     assert other.status == 404, other.text
-    assert (await call(service, ONE, "POST", url, {**body, "thread": thread})).status == 200
+    for key in (ONE, ADMIN):
+        assert (await call(service, key, "POST", url, {**body, "thread": thread})).status == 200
 
 
 async def test_idempotency_keys_are_their_keys(service: Service) -> None:

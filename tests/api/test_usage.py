@@ -120,3 +120,18 @@ async def test_it_is_kept_over_a_restart_and_so_are_tokens_per_day(tmp_path: Pat
         refused = await second.post(prompt="five", headers=by("alice"))
         assert (refused.status, refused.error["code"]) == (429, "rate_limited")
         assert (await used(second, "alice")).json["total"] == before
+
+
+async def test_a_turn_its_caller_left_counts_for_tokens_per_day(tmp_path: Path) -> None:
+    ring = KeyRing([key("alice", tokens_per_day=2)])
+    headers = {**by("alice"), "Accept": "application/x-ndjson"}
+    body = {"backend": "echo", "prompt": "[[slow 600]]some words that are never said"}
+    async with serving(tmp_path, ring) as service:
+        async with service.client.post("/api/v1/prompt", json=body, headers=headers) as response:
+            await response.content.readuntil(b'"some "')
+            response.close()
+        await service.idle()
+        assert service.engine.quotas.tokens_today("alice") > 2
+        refused = await service.post(prompt="more", headers=by("alice"))
+        assert (refused.status, refused.error["code"]) == (429, "rate_limited")
+        assert (await used(service, "alice")).json["total"]["token_usage"]["input_tokens"] > 2

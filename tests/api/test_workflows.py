@@ -215,6 +215,8 @@ async def test_the_stream_of_a_chain_names_steps(service: Service) -> None:
         ({"steps": [step("a")], "persist_sessions": True}, "persist_sessions", "ephemeral"),
         ({"steps": [step("a")], "pass_session_id": True}, "pass_session_id", "ephemeral"),
         ({"steps": [step("a")], "results": [{}, {}]}, "results", "2 results for 1 steps"),
+        ({"steps": [step("a"), step("b", schema={"$ref": "#/nowhere"})]}, "steps[1].schema",
+         "leads nowhere"),
     ],
 )  # fmt: skip
 async def test_a_bad_step_is_named_before_anything_runs(

@@ -91,18 +91,25 @@ async def test_a_time_is_written_with_its_unit(clinvk: Commands) -> None:
     assert "30d" in done.err
 
 
-async def test_a_session_whose_messages_are_not_stored(tmp_path: Path) -> None:
+async def test_what_was_said_and_is_not_stored(tmp_path: Path) -> None:
     config = "default_backend: echo\nsession:\n  store_content: false\n"
 
     async with daemon(tmp_path, config) as started:
         environ = environment(tmp_path, started.temporary, CLINVK_URL=started.url)
-        session = await made(Commands(environ, tmp_path), "not to be kept")
+        clinvk = Commands(environ, tmp_path)
+        session = await made(clinvk, "not to be kept")
+        job = (await clinvk.succeed("prompt", "--background", "not to be kept")).out.strip()
+        assert "not to be kept" in (await clinvk.succeed("jobs", "follow", job)).out
     # In memory they were; a daemon that starts again knows nothing of them.
     async with daemon(tmp_path, config) as started:
         environ = environment(tmp_path, started.temporary, CLINVK_URL=started.url)
         forgetful = Commands(environ, tmp_path)
         told = (await forgetful.succeed("sessions", "show", session)).out
         document = (await forgetful.succeed("sessions", "show", session, "--json")).json
+        shown = (await forgetful.succeed("jobs", "show", job)).out
+        followed = await forgetful.succeed("jobs", "follow", job)
     assert "not stored" in told
     assert "not to be kept" not in told
     assert document["id"] == session
+    assert "in memory only" in shown
+    assert "not to be kept" not in shown + followed.out

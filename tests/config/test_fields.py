@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel
 
+from clinvkd.attribute_docs import descriptions
 from clinvkd.config import Settings, fields
 from clinvkd.config.sections import BackendSettings
 
@@ -29,7 +30,7 @@ ALL_FIELDS = [
 
 @pytest.mark.parametrize(("model", "name"), ALL_FIELDS)
 def test_a_field_has_a_docstring(model: type[BaseModel], name: str) -> None:
-    description = model.model_fields[name].description
+    description = descriptions(model).get(name)
     assert description
     assert description.endswith(".")
 
@@ -37,7 +38,7 @@ def test_a_field_has_a_docstring(model: type[BaseModel], name: str) -> None:
 @pytest.mark.parametrize(("model", "name"), ALL_FIELDS)
 def test_a_unit_in_a_name_is_told_in_the_docstring(model: type[BaseModel], name: str) -> None:
     units = {"_secs": "econds", "_mb": "ebibytes", "_bytes": "bytes", "_days": "ays"}
-    description = model.model_fields[name].description or ""
+    description = descriptions(model)[name]
     for suffix, unit in units.items():
         if name.endswith(suffix):
             assert unit in description

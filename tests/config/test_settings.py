@@ -37,7 +37,7 @@ def test_without_anything_the_built_ins_hold(tmp_path: Path) -> None:
         "echo": "acp",
     }
     assert settings.backends["gemini"].command == ("gemini", "--acp")
-    assert settings.backends["echo"].command == (sys.executable, "-m", "clinvkd.agents.echo")
+    assert settings.backends["echo"].command == (sys.executable, "-P", "-m", "clinvkd.agents.echo")
     assert settings.backends["codex"].pass_environment == ("OPENAI_*", "CODEX_*")
 
 

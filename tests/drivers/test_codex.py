@@ -106,6 +106,17 @@ class TestRoutes:
         assert driver.route({"method": "warning", "params": {}}) is None
         assert driver.route({"method": "warning"}) is None
 
+    def test_the_trace_stands_beside_the_parameters_of_the_turn(self) -> None:
+        driver = CodexDriver(backend(), SCRATCH)
+        assert rehearse(driver, driver.start()).finished
+        script = driver.open()
+        prompt = asked("new", trace=(("traceparent", "00-a-b-01"),))
+        exchanges = (script.bind(prompt), script.turn(prompt), script.turn(asked("more")))
+        sent = [message for each in exchanges for message in rehearse(driver, each).sent]
+        turns = [message for message in sent if message["method"] == "turn/start"]
+        assert [turn.get("trace") for turn in turns] == [{"traceparent": "00-a-b-01"}, None]
+        assert "00-a-b-01" not in str([turn["params"] for turn in turns])
+
     def test_dry_run(self) -> None:
         driver = CodexDriver(backend(), SCRATCH)
         assert rehearse(driver, driver.start()).finished

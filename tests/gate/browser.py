@@ -51,10 +51,41 @@ class Browser:
         media = [{"name": n.replace("_", "-"), "value": value} for n, value in features.items()]
         await self._call("Emulation.setEmulatedMedia", features=media)
 
-    async def screenshot(self, width: int, height: int) -> bytes:
-        """What a window of this size shows, as PNG."""
+    async def resize(self, width: int, height: int) -> None:
+        """Give the window a size."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self._call("Emulation.setDeviceMetricsOverride", **size)
+
+    async def disconnect(self, *, offline: bool) -> None:
+        """Take the network away from new requests, or give it back."""
+        await self._call(
+            "Network.emulateNetworkConditions",
+            offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=-1,
+        )  # fmt: skip
+
+    async def press(self, key: str, *, control: bool = False) -> None:
+        """Press a key and let it go: ``Tab``, ``Enter``, a letter."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
+        event: dict[str, Any] = {
+            "key": key,
+            "code": {" ": "Space"}.get(key, key),
+            "windowsVirtualKeyCode": codes.get(key, ord(key[0])),
+            "modifiers": 2 if control else 0,
+        }
+        text = {"Enter": "\r", "Tab": "", "Escape": ""}.get(key, key)
+        if text and not control:
+            event["text"] = text
+        await self._call("Input.dispatchKeyEvent", type="keyDown", **event)
+        event.pop("text", None)
+        await self._call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    async def write(self, text: str) -> None:
+        """Put text into what has the focus, as a keyboard does."""
+        await self._call("Input.insertText", text=text)
+
+    async def screenshot(self, width: int, height: int) -> bytes:
+        """What a window of this size shows, as PNG."""
+        await self.resize(width, height)
         shot = await self._call("Page.captureScreenshot", format="png")
         return base64.b64decode(shot["data"])
 

@@ -27,7 +27,8 @@ class Cell:
         outcome: the status of the answer; ``accepted``: the one it has without the change.
         lines: header lines in addition; ``{port}`` is the daemon's port.
         without: headers that are left out.
-        target: instead of the route's own; ``{target}`` is that.
+        target: instead of the route's own; ``{target}`` is that, ``{joint}`` what stands before a
+            further parameter.
         method: instead of the route's own.
         version: of HTTP.
         on: which routes it is about.
@@ -167,7 +168,8 @@ METHODS = (
     Cell(topic="Method", request="no method of HTTP", outcome=400, method="STEAL"),
 )
 
-_PUBLIC = {"/health", "/openapi.json", "/openapi.yaml", "/docs", "/docs/{asset}"}
+_PAGES = {"/", "/dashboard/{asset}", "/docs", "/docs/{asset}"}
+_PUBLIC = {"/health", "/openapi.json", "/openapi.yaml", *_PAGES}
 
 
 def _public(route: Route) -> bool:
@@ -181,7 +183,7 @@ def _private(route: Route) -> bool:
 def _key(request: str, outcome: Outcome, *lines: str, query: str | None = None) -> Cell:
     return Cell(
         topic="Key", request=request, outcome=outcome, lines=lines, keyed=True, on=_private,
-        without=("Authorization",), target=query and "{target}?api_key=" + query,
+        without=("Authorization",), target=query and "{target}{joint}api_key=" + query,
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("GET", "/metrics"): None,
     ("GET", "/openapi.json"): None,
     ("GET", "/openapi.yaml"): None,
+    ("GET", "/"): None,
+    ("GET", "/dashboard/{asset}"): None,
     ("GET", "/docs"): None,
     ("GET", "/docs/{asset}"): None,
     ("POST", "/api/v1/prompt"): PROMPT,
@@ -38,6 +40,9 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/api/v1/jobs/{id}/approvals/{approval}"): {"decision": "deny"},
     ("POST", "/api/v1/approvals/{approval}"): {"decision": "deny"},
     ("GET", "/api/v1/usage"): None,
+    ("GET", "/api/v1/live"): None,
+    ("GET", "/api/v1/requests"): None,
+    ("GET", "/api/v1/requests/{id}"): None,
     ("HEAD", "/openai/v1"): None,
     ("OPTIONS", "/openai/v1"): None,
     ("GET", "/openai/v1/models"): None,
@@ -64,6 +69,9 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("GET", "/anthropic/v1/v1/models/{model:.+}"): None,
 }
 """The body of each route, None where it takes none."""
+
+QUERIES = {"/api/v1/live": "?once=true"}
+"""What a path is asked with; the feed would not end without."""
 
 UNKNOWN: Mapping[tuple[str, str], Any] = {
     ("GET", "/nothing"): None,
@@ -92,9 +100,10 @@ class Route:
 
     @property
     def target(self) -> str:
-        """The path, with something in the place of each parameter."""
+        """The path, with something in the place of each parameter, and its query."""
         parts = self.path.split("/")
-        return "/".join("echo" if part.startswith("{") else part for part in parts)
+        path = "/".join("echo" if part.startswith("{") else part for part in parts)
+        return path + QUERIES.get(self.path, "")
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

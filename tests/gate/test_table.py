@@ -63,7 +63,8 @@ class Gate:
             changed,
             [line.replace(PORT, str(stage.port)) for line in cell.lines],
             without=cell.without,
-            target=cell.target and cell.target.replace("{target}", route.target),
+            target=cell.target
+            and cell.target.format(target=route.target, joint="&" if "?" in route.target else "?"),
             version=cell.version,
         )
         # Who shows wrong keys too often is told to wait: here each route is asked by another.

@@ -28,7 +28,7 @@ def test_a_key_is_printed_once_and_kept_as_a_digest(clinvk_home: Path) -> None:
     file = clinvk_home / "api-keys"
     assert file.stat().st_mode & 0o777 == 0o600
     assert text not in file.read_text()
-    key = KeyRing(read(file)).match(text.encode())
+    key = KeyRing(read(file)).caller_of(text.encode())
     assert key is not None
     assert (key.name, key.scopes) == ("ci", Scopes())
     assert not (clinvk_home / "client-key").exists()
@@ -78,8 +78,8 @@ def test_a_revoked_key_is_gone(clinvk_home: Path) -> None:
     first, second = made("--name", "a"), made("--name", "b")
     assert keys("revoke", "a").exit_code == 0
     ring = KeyRing(read(clinvk_home / "api-keys"))
-    assert ring.match(first.encode()) is None
-    assert ring.match(second.encode()) is not None
+    assert ring.caller_of(first.encode()) is None
+    assert ring.caller_of(second.encode()) is not None
     done = keys("revoke", "a")
     assert done.exit_code == 1
     assert "there is no key 'a'; there are: b" in done.stderr

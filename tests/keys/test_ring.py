@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clinvkd.errors import ConfigError
-from clinvkd.keys import Key, KeyRing, Scopes, digest_of, new_key
+from clinvkd.keys import Caller, Key, KeyRing, Scopes, digest_of, new_key
 from clinvkd.keys.key import read_lines
 
 
@@ -13,9 +13,9 @@ def test_a_key_is_known_by_its_bytes_alone() -> None:
     text = new_key()
     key = Key.of(text, "ci")
     ring = KeyRing([Key.of(new_key()), key, Key.of(new_key())])
-    assert ring.match(text.encode()) == key
+    assert ring.caller_of(text.encode()) == Caller("ci")
     for wrong in (text[:-1], text + " ", text.upper(), "", "\udcff", key.digest.hex()):
-        assert ring.match(wrong.encode("utf-8", "surrogateescape")) is None
+        assert ring.caller_of(wrong.encode("utf-8", "surrogateescape")) is None
 
 
 def test_generated_keys_are_long_and_differ() -> None:
@@ -40,11 +40,11 @@ def test_once_a_key_was_needed_it_stays_needed() -> None:
     ring.replace([Key.of(first)])
     assert (before, ring.required) == (False, True)
     ring.replace([Key.of(second)])
-    assert ring.match(first.encode()) is None
-    assert ring.match(second.encode()) is not None
+    assert ring.caller_of(first.encode()) is None
+    assert ring.caller_of(second.encode()) is not None
     ring.replace([])
     assert ring.required
-    assert ring.match(second.encode()) is None
+    assert ring.caller_of(second.encode()) is None
 
 
 def test_one_key_has_one_name_and_one_set_of_scopes() -> None:
@@ -57,7 +57,7 @@ def test_one_key_has_one_name_and_one_set_of_scopes() -> None:
     ring = KeyRing([narrow])
     with pytest.raises(ConfigError, match="stands twice"):
         ring.replace([narrow, Key.of(text, "b")])
-    assert ring.match(text.encode()) == narrow
+    assert ring.caller_of(text.encode()) == Caller("a", Scopes(dangerous=False))
 
 
 def test_a_line_keeps_a_key() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from clinvkd.errors import RateLimited
-from clinvkd.events import Completed, Usage
+from clinvkd.events import Usage
 from clinvkd.keys import Caller, Scopes
 from clinvkd.limits import Quotas
 
@@ -21,8 +21,8 @@ class Clock:
         return self.now
 
 
-def end(tokens: int) -> Completed:
-    return Completed(usage=Usage(input_tokens=tokens - 1, output_tokens=1))
+def used(tokens: int) -> Usage:
+    return Usage(input_tokens=tokens - 1, output_tokens=1)
 
 
 def test_a_client_without_limits_has_none() -> None:
@@ -35,10 +35,10 @@ def test_a_client_without_limits_has_none() -> None:
 def test_refusals_are_counted_by_what_was_used_up() -> None:
     quotas = Quotas(Clock())
     quotas.note(Caller("a", Scopes(concurrent_turns=1, tokens_per_day=5)))
-    with quotas.turn("a") as spend:
+    with quotas.turn("a"):
         with pytest.raises(RateLimited), quotas.turn("a"):
             pass
-        spend(end(5))
+        quotas.spend("a", used(5))
     with pytest.raises(RateLimited), quotas.turn("a"):
         pass
     assert quotas.refused == {"requests": 0, "turns": 1, "tokens": 1}
@@ -49,8 +49,8 @@ def test_what_was_used_today_before_the_start_counts() -> None:
     quotas = Quotas(clock)
     day = datetime.fromtimestamp(clock.now, UTC).date()
     quotas.note(Caller("a", Scopes(tokens_per_day=100)))
-    with quotas.turn("a") as spend:
-        spend(end(10))
+    with quotas.turn("a"):
+        quotas.spend("a", used(10))
     quotas.recall(day - timedelta(days=1), {"a": 1000})
     assert quotas.tokens_today("a") == 10
     quotas.recall(day, {"a": 90, "b": 7})
@@ -87,15 +87,15 @@ def test_tokens_are_counted_until_midnight() -> None:
     quotas = Quotas(clock)
     quotas.note(Caller("a", Scopes(tokens_per_day=100)))
     for tokens in (60, 60):  # the second goes over: nobody knew what it would cost
-        with quotas.turn("a") as spend:
-            spend(end(tokens))
+        with quotas.turn("a"):
+            quotas.spend("a", used(tokens))
     assert quotas.tokens_today("a") == 120
     with pytest.raises(RateLimited, match="100 tokens per day") as refused, quotas.turn("a"):
         pass
     assert refused.value.retry_after == 43_200
     clock.now += 43_200
-    with quotas.turn("a") as spend:
-        spend(None)  # interrupted: nobody knows what it cost
+    with quotas.turn("a"):
+        pass
     assert quotas.tokens_today("a") == 0
 
 

@@ -107,6 +107,20 @@ def test_the_dashboard_can_be_drawn() -> None:
         taken |= cells
 
 
+def test_the_data_source_is_a_variable_of_the_dashboard() -> None:
+    board = json.loads(DASHBOARD.read_text())
+    variables = {each["name"]: each for each in board["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    assert variables["datasource"]["query"] == "prometheus"
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    for asking in [*panels(), *(each for each in variables.values() if each["type"] == "query")]:
+        assert asking["datasource"] == chosen
+    for panel in panels():
+        assert all(target.get("datasource", chosen) == chosen for target in panel["targets"])
+    used = set(re.findall(r"\$\{?(\w+)", " ".join(expressions())))
+    assert used <= variables.keys() | {"__rate_interval", "value"}
+
+
 def promtool(*arguments: str) -> str:
     command = ["promtool", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

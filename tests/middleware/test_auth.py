@@ -50,7 +50,8 @@ async def ask(
     """One request from an address of its own: wrong keys are counted by address."""
     headers = {"X-Forwarded-For": next(_addresses), **headers}
     async with service.client.request(method, path, headers=headers, **options) as response:
-        text = await response.text()
+        endless = response.content_type == "text/event-stream"
+        text = "" if endless else await response.text()
         assert KEY not in text
         assert WRONG not in text
         if response.status == 401:
@@ -66,12 +67,14 @@ ROUTES = [
     for method in (("GET", "HEAD") if route.method == "GET" else (route.method,))
 ]
 
+ASSETS = {"/docs/": "swagger-ui.css", "/dashboard/": "main.js"}
+
 
 @pytest.mark.parametrize(("method", "path", "route"), ROUTES, ids=lambda value: str(value)[:40])
 async def test_every_route_but_the_public_needs_a_key(
     gated: Service, method: str, path: str, route: Any
 ) -> None:
-    path += ("swagger-ui.css" if path == "/docs/" else "x") if "{" in route.path else ""
+    path += ASSETS.get(path, "x") if "{" in route.path else ""
     options: dict[str, Any] = {"json": {}} if route.body is not None else {}
     status, _ = await ask(gated, path, method, **options)
     assert status == (200 if route.public else 401)
@@ -81,9 +84,10 @@ async def test_every_route_but_the_public_needs_a_key(
     assert status not in (401, 403, 429)
 
 
-async def test_only_health_and_the_reference_are_public() -> None:
+async def test_only_health_and_the_pages_are_public() -> None:
     public = {route.path for _, _, route in ROUTES if route.public}
-    assert public == {"/health", "/openapi.json", "/openapi.yaml", "/docs", "/docs/{asset}"}
+    pages = {"/", "/dashboard/{asset}", "/docs", "/docs/{asset}"}
+    assert public == {"/health", "/openapi.json", "/openapi.yaml", *pages}
 
 
 @pytest.mark.parametrize(
@@ -222,6 +226,42 @@ async def test_scopes_hold_in_every_dialect(gated: Service) -> None:
         assert "this API key may not use backend 'echo'; allowed: claude" in str(told)
         status, _ = await ask(gated, path, "POST", json=body, headers={"X-Api-Key": KEY})
         assert status == 200, path
+
+
+async def shown(service: Service, key: str) -> list[set[str]]:
+    """The backends and models that each dialect shows to a key."""
+    headers = {"X-Api-Key": key}
+    _, backends = await ask(service, "/api/v1/backends", headers=headers)
+    told = [{backend["name"] for backend in backends["backends"]}]
+    for path in ("/openai/v1/models?include=unavailable", "/anthropic/v1/models"):
+        _, models = await ask(service, path, headers=headers)
+        told.append({model["id"] for model in models["data"]})
+    return told
+
+
+async def test_a_key_is_shown_the_backends_it_is_for(gated: Service) -> None:
+    backends, models, available = await shown(gated, KEY)
+    assert {"echo", "claude"} <= backends
+    assert {"echo", "claude"} <= models
+    assert "echo" in available
+    assert await shown(gated, NARROW) == [{"claude"}, {"claude"}, set()]
+    for path in ("/openai/v1/models/", "/anthropic/v1/models/"):
+        for key, name, status in (
+            (KEY, "echo", 200), (NARROW, "echo", 404), (NARROW, "claude", 200),
+        ):  # fmt: skip
+            assert (await ask(gated, path + name, headers={"X-Api-Key": key}))[0] == status
+
+
+async def test_a_key_is_shown_the_models_it_is_for(tmp_path: Path) -> None:
+    """By the names they are called, and by those the agent is given for them."""
+    ring = KeyRing([Key("a", Key.of(KEY).digest, Scopes.parse(["models=small-*,nick"]))])
+    sections = {
+        "backends": {"claude": {"models": ["small-1", "large-1"]}},
+        "models": {"aliases": {"nick": "claude/large-1", "mini": "claude/small-1"}},
+    }
+    async with serving(tmp_path, ring, **sections) as service:
+        _, models, _ = await shown(service, KEY)
+        assert models == {"claude/small-1", "nick", "mini"}
 
 
 async def test_what_one_client_keeps_no_other_finds(tmp_path: Path) -> None:

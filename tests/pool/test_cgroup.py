@@ -96,6 +96,15 @@ def test_a_group_that_is_shared_or_not_delegated_is_left_alone(part: Path) -> No
     assert not (part / "daemon").exists()
 
 
+@pytest.mark.parametrize(("unit", "claimed"), [("clinvk.service", True), ("tmux.service", False)])
+def test_the_group_of_our_unit_in_a_users_manager_is_claimed_without_a_mark(
+    part: Path, unit: str, claimed: bool
+) -> None:
+    group = part / "user@1000.service" / unit
+    group.mkdir(parents=True)
+    assert claimed_in(group).startswith(f"{group}|" if claimed else "None|")
+
+
 def test_limits_are_set_where_the_controllers_are(tmp_path: Path) -> None:
     """A plain folder stands for the tree: not every machine has the controllers."""
     groups = Cgroups(tmp_path)

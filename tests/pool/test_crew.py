@@ -120,7 +120,8 @@ async def test_a_retired_agent_makes_room_for_another(tmp_path: Path) -> None:
         pool.crew.retire(agent, "of a test")
         pool.crew.withdraw(agent, "of a test")
         assert agent not in pool.crew
-        await until(lambda: agent.state is State.STOPPED)
+        assert pool.crew.ending == (agent,)
+        await until(lambda: agent.state is State.STOPPED and not pool.crew.ending)
         [other] = await ready(pool)
         assert other is not agent
         async with pool.turn(prompt("x"), LONG) as turn:

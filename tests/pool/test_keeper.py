@@ -33,6 +33,8 @@ async def test_an_agent_that_eats_memory_is_retired_with_its_turns(tmp_path: Pat
             with pytest.raises(AgentExited, match="stopped"):
                 await say(pool, told(then="memory", mebibytes=150, last="hang"))
             await until(lambda: agent.state is State.STOPPED)
+        assert agent.memory_bytes is not None
+        assert agent.memory_bytes > 100 * 2**20
         assert pool.figures().restarts == 1
         [other] = await ready(pool)
         assert other is not agent
@@ -48,6 +50,7 @@ async def test_without_a_limit_memory_is_not_even_looked_at(tmp_path: Path) -> N
         async with pool.turn(prompt(told(then="memory", mebibytes=150)), LONG) as turn:
             assert [event async for batch in turn for event in batch]
         assert agent in pool.crew
+        assert agent.memory_bytes is None
 
 
 async def test_an_agent_that_only_starts_is_left_alone(tmp_path: Path) -> None:

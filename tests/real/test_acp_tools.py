@@ -156,7 +156,7 @@ async def test_a_call_with_text_before_it(name: str, tmp_path: Path) -> None:
         assert schema["required"] == ["city"]
         assert list(offered(on)) == [PREFIXES[name] + "get_weather"]
         # No timer: the conversation waits as long as the caller takes.
-        await asyncio.sleep(3)
+        await asyncio.sleep(1)
         assert await one.say(ToolResult(call.id, (Text("rain"),))) == []
         assert one.text == "Wet."
         assert one.ways[-1] is Way.CONTINUE

@@ -201,7 +201,7 @@ async def test_a_call_that_waited_goes_on_where_it_was(name: str, tmp_path: Path
     async with stage(name, tmp_path, in_turn(calling(("add", {})), Reply(text="sum"))) as on:
         talk = Talk(on, tools=TOOLS)
         (request,) = requests(await talk.say(Text("add")))
-        await asyncio.sleep(3)
+        await asyncio.sleep(1)
         assert len(on.provider.turns) == 1
         result = ToolResult(request.id, (Text("2"),))
         assert text_of(await talk.say(result, way=Way.CONTINUE)) == "sum"

@@ -233,7 +233,7 @@ async def test_calls_that_make_no_sense_are_answered_by_codex(
 async def test_a_parked_conversation_goes_on_later(stage: Stage) -> None:
     exchange = Exchange(stage, OSLO)
     (call,) = await exchange.go_on()
-    await asyncio.sleep(3)
+    await asyncio.sleep(1)
     await exchange.go_on(said(call))
     assert exchange.way is Way.CONTINUE
     assert text_of(exchange.events) == "Done."

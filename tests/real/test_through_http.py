@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 CLIS = ("claude", "codex", "gemini")
 CALLERS = 20
+MOST_GROWTH = 64 * 1024 * 1024
+"""Bytes by which the daemon may grow while it serves all of them."""
 EVENT_STREAM = {"Accept": "text/event-stream"}
 
 
@@ -104,7 +106,7 @@ async def test_twenty_callers_at_once_each_get_their_own_answer_token_by_token(
         process = psutil.Process(served.daemon.process.pid)
         await served.events("the first one opens what stays open")
         await served.until(busy=0, parked=0)
-        before = process.num_fds()
+        before, resident = process.num_fds(), process.memory_info().rss
 
         async def one(number: int) -> list[dict[str, Any]]:
             directive = json.dumps({"words": 8, "delay": 0.02})
@@ -122,6 +124,7 @@ async def test_twenty_callers_at_once_each_get_their_own_answer_token_by_token(
         # The pool may keep one agent more than at the beginning; nothing else stays open.
         agents = (await served.pool())["agents"]
         await until(lambda: process.num_fds() <= before + 4 * agents + CALLERS)
+        assert process.memory_info().rss < resident + MOST_GROWTH
 
 
 @pytest.mark.parametrize("name", CLIS)

@@ -227,6 +227,23 @@ async def test_title_and_tags_can_be_changed(store: Store) -> None:
     assert await store.sessions.update(OTHER, "alice", title="x") is None
 
 
+async def test_what_a_deleted_session_said_is_not_in_the_file_any_more(path: Path) -> None:
+    async with opened(path) as store:
+        long = "platypus " * 2_000
+        await recorded(store, turn(long, session_id=ID))
+        await recorded(store, turn("a short platypus", session_id=OTHER))
+    assert files_with(path, b"platypus") == {path.name}
+    async with opened(path) as store:
+        await store.sessions.delete(ID, "alice")
+        assert await store.sessions.prune(1e12, 10) == 1
+    assert files_with(path, b"platypus") == set()
+
+
+def files_with(path: Path, word: bytes) -> set[str]:
+    """The files beside the database, and itself, that hold a word."""
+    return {file.name for file in path.parent.iterdir() if word in file.read_bytes()}
+
+
 async def test_a_deleted_session_leaves_nothing(path: Path) -> None:
     async with opened(path) as store:
         await recorded(store, turn("one", session_id=ID, tags=("a",)))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...attribute_docs import described
 from ...errors import InvalidRequest
 from ...prompt import Block, Document, Image, Message, Role, Text, Thinking, ToolResult, ToolUse
 from ..documents import check_pdf
@@ -18,7 +19,9 @@ from ..media import Reference
 class Wire(BaseModel):
     """Open to unknown fields, strict about the known ones."""
 
-    model_config = ConfigDict(extra="allow", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="allow", strict=True, defer_build=True, json_schema_extra=described
+    )
 
 
 Content = str | list[dict[str, Any]]

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from pydantic_core import to_json
 
+from ...config import SessionSettings
 from ...engine import AnyTurn, Engine
 from ...errors import NotFound
+from ...estimation import estimated_tokens
 from ...intake import Approved
 from ...models import Choice
-from ...prompt import Document, Image, Message, Text, Thinking, ToolResult, ToolUse
 from ...shaping import BYTES_PER_TOKEN
 from ..dialect import IGNORED
 from ..endpoint import CALLER, ENGINE, TURN_ERRORS, Returns, body_of, endpoint
@@ -29,9 +30,6 @@ from .wire import NAMES
 
 ESTIMATED = "X-Clinvk-Estimated"
 """Response header with the names of figures that are estimates."""
-
-IMAGE_TOKENS = 1_600
-"""What an image counts for in an estimate: about the most the Messages API charges for one."""
 
 
 @endpoint(
@@ -54,17 +52,17 @@ async def messages(request: web.Request) -> web.StreamResponse:
     body = body_of(request, MessagesRequest)
     choice = engine.models.resolve(body.model)
     await fetch_images(image_references(body.messages), engine.settings.media)
-    before = await threads.before(engine, body, request[CALLER].name)
+    before = await threads.before(engine, body, request[CALLER])
     asked = body.asked(choice, before.messages, before.system, before.tools)
     approved = await engine.approve(asked, request[CALLER])
-    headers = _headers(approved, body, choice)
+    headers = _headers(approved, body, choice, engine.settings.session)
     prompt = approved.prompt
     narration = Narration(
         body.model,
         thinking=body.wants_thinking,
-        input_tokens=estimate(prompt.system, prompt.messages),
+        input_tokens=estimated_tokens(prompt.system, prompt.messages),
     )
-    async with engine.turn(prompt) as turn:
+    async with engine.turn(prompt, dialect="anthropic") as turn:
         batches = _told(engine, body, narration, turn)
         if body.stream:
             encoder = MessageEncoder()
@@ -91,7 +89,7 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
     """An estimate: no agent tells a figure that is known to be true and certain to cost nothing."""
     body = body_of(request, CountRequest)
     request.app[ENGINE].models.resolve(body.model)
-    tokens = estimate(system_of(body.system), decode(body.messages))
+    tokens = estimated_tokens(system_of(body.system), decode(body.messages))
     check_results(body.messages)
     tokens += len(to_json(body.tools or "")) // BYTES_PER_TOKEN
     return web.Response(
@@ -112,27 +110,11 @@ async def _told(
         yield told
 
 
-def estimate(system: str | None, history: tuple[Message, ...]) -> int:
-    """About how many tokens a conversation has; at least 1."""
-    size = len((system or "").encode())
-    images = 0
-    for message in history:
-        for block in message.content:
-            match block:
-                case Text(text) | Document(data=text) | Thinking(text):
-                    size += len(text.encode())
-                case Image():
-                    images += 1
-                case ToolUse(input=value):
-                    size += len(to_json(value))
-                case ToolResult(content=content):
-                    images += sum(isinstance(part, Image) for part in content)
-                    size += sum(len(p.text.encode()) for p in content if isinstance(p, Text))
-    return max(1, size // BYTES_PER_TOKEN + images * IMAGE_TOKENS + 4 * len(history))
-
-
-def _headers(approved: Approved, body: MessagesRequest, choice: Choice) -> dict[str, str]:
+def _headers(
+    approved: Approved, body: MessagesRequest, choice: Choice, settings: SessionSettings
+) -> dict[str, str]:
     names = ["model"] if choice.guessed else []
     names += [NAMES.get(name, name) for name in approved.ignored]
+    names += ["thread"] if body.thread is not None and not settings.store_content else []
     names += body.unknown()
     return {IGNORED: ", ".join(dict.fromkeys(names))} if names else {}

@@ -8,9 +8,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from ...engine import Engine
+from ...attribute_docs import described
 from ...errors import NotFound
-from ..endpoint import ENGINE, Returns, endpoint, query_of
+from ..endpoint import Returns, endpoint, query_of
+from ..listing import models_for
 from .answer_types import Model, ModelList
 
 CREATED = "2025-01-01T00:00:00Z"  # one fixed moment: the list says what can be asked
@@ -19,7 +20,7 @@ CREATED = "2025-01-01T00:00:00Z"  # one fixed moment: the list says what can be 
 class ModelsQuery(BaseModel):
     """Which models are wanted."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True, json_schema_extra=described)
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
     """Most models."""
@@ -40,8 +41,9 @@ class ModelsQuery(BaseModel):
     returns=(Returns(ModelList),),
 )
 async def models(request: web.Request) -> web.StreamResponse:
-    """A page of those of available backends: ``limit``, ``after_id``, ``before_id``."""
-    names = _listed(request.app[ENGINE])
+    """A page of those of available backends that the key is for: ``limit``, ``after_id``,
+    ``before_id``."""
+    names = models_for(request, unavailable=False)
     query = query_of(request, ModelsQuery)
     if query.after_id in names:
         names = names[names.index(query.after_id) + 1 :]
@@ -71,17 +73,9 @@ async def models(request: web.Request) -> web.StreamResponse:
 async def model(request: web.Request) -> web.StreamResponse:
     """One model, whether it is available or not."""
     name = request.match_info["model"]
-    if name not in [listed for listed, _ in request.app[ENGINE].models.listed()]:
+    if name not in models_for(request, unavailable=True):
         raise NotFound(f"there is no model {name[:80]!r}", param="model")
     return _json(_model(name))
-
-
-def _listed(engine: Engine) -> list[str]:
-    return [
-        name
-        for name, backend in engine.models.listed()
-        if engine.pool(backend).crew.unavailable() is None
-    ]
 
 
 def _model(name: str) -> Model:

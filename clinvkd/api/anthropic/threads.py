@@ -15,6 +15,7 @@ import structlog
 
 from ...engine import AnyTurn, Engine
 from ...errors import InvalidRequest, NotFound, StoreUnavailable
+from ...keys import Caller
 from ...prompt import Message, Thinking, Tool
 from ...store import StoredResponse, decode_binding, encode_binding
 from .content import WireMessage, decode
@@ -42,15 +43,12 @@ class Before:
     tools: tuple[Tool, ...] = ()
 
 
-async def before(engine: Engine, body: MessagesRequest, client: str) -> Before:
+async def before(engine: Engine, body: MessagesRequest, caller: Caller) -> Before:
     """What comes before the messages of `body`; nothing when it continues no thread.
-
-    Args:
-        client: name of the caller, who must be the one that the thread belongs to.
 
     Raises:
         InvalidRequest: a field does not go with threads.
-        NotFound: there is no such thread.
+        NotFound: there is no such thread that the caller may see.
     """
     if body.thread is None:
         return Before()
@@ -62,7 +60,7 @@ async def before(engine: Engine, body: MessagesRequest, client: str) -> Before:
         )
     if body.thread.type == "create":
         return Before()
-    if (held := await _held(engine, body.thread.previous_message_id, client)) is None:
+    if (held := await _held(engine, body.thread.previous_message_id, caller)) is None:
         raise NotFound(
             "there is no thread with this message; send the whole conversation",
             param="thread.previous_message_id",
@@ -76,9 +74,9 @@ async def keep(engine: Engine, body: MessagesRequest, narration: Narration, turn
     """Hold a completed turn under its message's id, if the request asks for it.
 
     A store that does not work costs the thread, not the answer: a caller who continues is told
-    that there is none, and sends everything again.
+    that there is none, and sends everything again. So does one that is to store no content.
     """
-    if body.thread is None:
+    if body.thread is None or not engine.settings.session.store_content:
         return
     message = narration.message
     reply = Message("assistant", (*_thinking(message["content"]), *turn.reply.content))
@@ -102,11 +100,11 @@ async def keep(engine: Engine, body: MessagesRequest, narration: Narration, turn
         _log.warning("a thread was not kept", reason=error.message)
 
 
-async def _held(engine: Engine, message_id: str | None, client: str) -> StoredResponse | None:
+async def _held(engine: Engine, message_id: str | None, caller: Caller) -> StoredResponse | None:
     if not message_id:
         return None
     try:
-        held = await engine.store.responses.get(message_id, client)
+        held = await engine.store.responses.get(message_id, caller.sees)
     except StoreUnavailable as error:
         _log.warning("a thread cannot be read", reason=error.message)
         return None

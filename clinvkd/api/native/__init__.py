@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ...errors import ClinvkError
-from ..dialect import Dialect
+from ..dialect import Dialect, Lifetime
 from ..endpoint import Endpoint
-from . import approval_handlers, handlers, job_handlers, session_handlers, usage_handlers
+from ..inspection import inspecting
+from . import (
+    approval_handlers,
+    handlers,
+    job_handlers,
+    live_handlers,
+    session_handlers,
+    usage_handlers,
+)
 from .encoder import error_content
 from .event_types import ErrorBody
 from .jobs import jobs
@@ -25,8 +33,9 @@ class NativeDialect(Dialect):
         *job_handlers.ENDPOINTS,
         *usage_handlers.ENDPOINTS,
         *approval_handlers.ENDPOINTS,
+        *live_handlers.ENDPOINTS,
     )
-    lifetimes = (jobs,)
+    lifetimes: ClassVar[tuple[Lifetime, ...]] = (jobs, inspecting)
 
     @classmethod
     def render_error(cls, error: ClinvkError, request_id: str) -> dict[str, Any]:

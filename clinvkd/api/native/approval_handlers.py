@@ -9,7 +9,6 @@ from aiohttp import web
 from pydantic import Field
 
 from ...errors import Conflict, NotFound, StoreUnavailable
-from ...keys import Caller
 from ..endpoint import CALLER, ENGINE, Returns, body_of, endpoint
 from .jobs import JOBS
 from .models import Body
@@ -60,7 +59,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
 async def decide_in_job(request: web.Request) -> web.StreamResponse:
     """Decide a question that came in the events of this job."""
     running = request.app[JOBS]
-    job = await running.find(request.match_info["id"], _owner(request[CALLER]))
+    job = await running.find(request.match_info["id"], request[CALLER].sees)
     if running.has_asked(job.id, request.match_info["approval"]):
         return _decided(request)
     if job.ended_at is not None:
@@ -75,13 +74,8 @@ def _decided(request: web.Request) -> web.Response:
     body = body_of(request, DecisionRequest)
     decision = request.app[ENGINE].approvals.decide(
         request.match_info["approval"],
-        _owner(request[CALLER]),
+        request[CALLER].sees,
         allowed=body.decision == "allow",
         message=body.message or None,
     )
     return json_response(DecisionAnswer(approval_id=decision.id, decision=body.decision))
-
-
-def _owner(caller: Caller) -> str | None:
-    """Whose questions the caller may decide; None for everybody's."""
-    return None if caller.scopes.every_session else caller.name

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..endpoint import ENGINE, TURN_ERRORS, Returns, endpoint
+from ..endpoint import CALLER, ENGINE, TURN_ERRORS, Returns, endpoint
 from ..stream import EVENT_STREAM, NDJSON
 from .event_types import LaneEvent, PromptEvent
 from .job_models import JobAnswer
@@ -100,7 +100,8 @@ async def compare(request: web.Request) -> web.StreamResponse:
     returns=(Returns(BackendsAnswer),),
 )
 async def backends(request: web.Request) -> web.StreamResponse:
-    """All enabled backends in the order of the configuration."""
+    """All enabled backends that the key is for, in the order of the configuration."""
+    scopes = request[CALLER].scopes
     reports = [
         BackendAnswer(
             name=report.name,
@@ -109,6 +110,7 @@ async def backends(request: web.Request) -> web.StreamResponse:
             version=report.version or None,
         )
         for report in request.app[ENGINE].report()
+        if scopes.allows_backend(report.name)
     ]
     return json_response(BackendsAnswer(backends=reports))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ...errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
-from ...keys import Caller
+from ...store import StoredJob
 from ..endpoint import CALLER, CLAIM, ENGINE, JOB, TURN_ERRORS, Returns, endpoint, query_of
 from ..stream import EVENT_STREAM, NDJSON, stream
 from .event_types import LaneEvent
@@ -26,6 +26,10 @@ from .workflow_models import ChainRequest
 from .workflows import CHAIN
 
 _ERRORS = (NotFound, StoreUnavailable)
+_FORGOTTEN = (
+    "what was asked and answered in this job was in memory only (session.store_content is off),"
+    " and is gone"
+)
 
 
 @endpoint(
@@ -41,7 +45,7 @@ async def jobs(request: web.Request) -> web.StreamResponse:
     """A page of jobs, the newest first."""
     query = query_of(request, JobsQuery)
     page = await request.app[ENGINE].store.jobs.list(
-        _owner(request[CALLER]),
+        request[CALLER].sees,
         kind=query.kind,
         status=query.status,
         limit=query.limit,
@@ -67,9 +71,11 @@ async def jobs(request: web.Request) -> web.StreamResponse:
 )
 async def job(request: web.Request) -> web.StreamResponse:
     """A job and its result, or as long as there is none its output."""
-    owner, store = _owner(request[CALLER]), request.app[ENGINE].store.jobs
+    owner, store = request[CALLER].sees, request.app[ENGINE].store.jobs
     found = await request.app[JOBS].find(request.match_info["id"], owner)
     output = None
+    if _forgotten(found):
+        return json_response(job_answer(found, notice=_FORGOTTEN))
     if found.result is None:
         texts, last = Texts(), 0
         while events := await store.events(found.id, owner, after=last):
@@ -103,8 +109,10 @@ async def events(request: web.Request) -> web.StreamResponse:
     """
     query = query_of(request, EventsQuery)
     engine, running = request.app[ENGINE], request.app[JOBS]
-    owner = _owner(request[CALLER])
+    owner = request[CALLER].sees
     found = await running.find(request.match_info["id"], owner)
+    if _forgotten(found):
+        raise NotFound(_FORGOTTEN, param="id")
     after = _number(request.headers.get("Last-Event-ID") or query.after or "0")
     last = await engine.store.jobs.last_event(found.id, owner)
     if after > last:
@@ -136,7 +144,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 )
 async def delete(request: web.Request) -> web.StreamResponse:
     """Stop a job that waits or runs; forget one that has ended."""
-    owner, running = _owner(request[CALLER]), request.app[JOBS]
+    owner, running = request[CALLER].sees, request.app[JOBS]
     found = await running.find(request.match_info["id"], owner)
     if found.ended_at is None:
         await running.cancel(found.id)
@@ -160,11 +168,13 @@ async def resume(request: web.Request) -> web.StreamResponse:
     if (name := request.get(JOB)) is not None:
         return json_response(job_answer(await running.find(name, caller.name)), status=202)
     engine = request.app[ENGINE]
-    found = await running.find(request.match_info["id"], _owner(caller))
+    found = await running.find(request.match_info["id"], caller.sees)
     if found.kind != CHAIN.kind:
         raise InvalidRequest(f"this job is a {found.kind}; only a chain has steps", param="id")
     if found.ended_at is None:
         raise Conflict("the job has not ended yet", param="id")
+    if _forgotten(found):
+        raise NotFound(_FORGOTTEN, param="id")
     done = Steps()
     async for events in running.events(found.id, found.owner, 0):
         for event in events:
@@ -179,9 +189,9 @@ async def resume(request: web.Request) -> web.StreamResponse:
 ENDPOINTS = (jobs, job, events, delete, resume)
 
 
-def _owner(caller: Caller) -> str | None:
-    """Whose jobs the caller may see; None for everybody's."""
-    return None if caller.scopes.every_session else caller.name
+def _forgotten(job: StoredJob) -> bool:
+    """Whether the store knows only that the job was."""
+    return not job.request
 
 
 def _number(text: str) -> int:

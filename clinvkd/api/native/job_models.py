@@ -56,6 +56,8 @@ class JobAnswer(Body):
     """What the request would have been answered with, once it is completed."""
     error: dict[str, Any] | None = None
     """Why it failed."""
+    notice: str | None = None
+    """Why what was asked and answered is not there any more."""
 
 
 class JobsAnswer(Body):
@@ -69,7 +71,11 @@ class JobsAnswer(Body):
 
 
 def job_answer(
-    job: StoredJob, *, output: list[dict[str, Any]] | None = None, last_event: int | None = None
+    job: StoredJob,
+    *,
+    output: list[dict[str, Any]] | None = None,
+    last_event: int | None = None,
+    notice: str | None = None,
 ) -> JobAnswer:
     """A job as the native API tells it."""
     return JobAnswer(
@@ -85,6 +91,7 @@ def job_answer(
         last_event=last_event,
         result=job.result,
         error=job.error,
+        notice=notice,
     )
 
 

@@ -155,7 +155,9 @@ class Jobs:
             request=request,
             created_at=time.time(),
         )
-        await self._engine.store.jobs.create(job, claim)
+        await self._engine.store.jobs.create(
+            job, claim, content=self._engine.settings.session.store_content
+        )
         self._logs[job.id] = JobLog(self._engine, job.id)
         task = asyncio.get_running_loop().create_task(self._run(job, ready), name=f"job {job.id}")
         self._tasks[job.id] = task

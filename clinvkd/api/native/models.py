@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from ...attribute_docs import described
 from ...errors import InvalidRequest
 from ...events import Usage
 from ...intake import Asked
@@ -36,7 +37,9 @@ _BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 class Body(BaseModel):
     """What is read or written by the native API: nothing it does not know is accepted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, defer_build=True, json_schema_extra=described
+    )
 
 
 class TextPart(Body):

@@ -41,7 +41,8 @@ async def check(engine: Engine, caller: Caller, body: Prompting) -> Checked:
     """
     session = None
     if body.session_id:
-        session = await engine.sessions.get(body.session_id, caller.name)
+        every = caller.scopes.every_session
+        session = await engine.sessions.get(body.session_id, caller.name, every)
     approved = await engine.approve(body.asked(session), caller)
     keeping = Keeping(
         session_id=session.id if session else SessionStore.new_id(),

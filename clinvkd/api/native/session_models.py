@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...attribute_docs import described
 from ...prompt import Audio, Block, Document, Image, Text, Thinking, ToolResult, ToolUse
 from ...store import StoredMessage, StoredSession
 from .models import Body, usage_content
@@ -15,7 +16,7 @@ from .models import Body, usage_content
 class Query(BaseModel):
     """Query parameters: a misspelled one is an error and no filter that was forgotten."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", defer_build=True, json_schema_extra=described)
 
     api_key: str | None = None
     """The API key of a caller that cannot send headers."""

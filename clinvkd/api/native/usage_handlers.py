@@ -31,8 +31,7 @@ async def usage(request: web.Request) -> web.StreamResponse:
     first = query.from_ or last - timedelta(days=_DAYS - 1)
     if first > last:
         raise InvalidRequest(f"from: is {first}, after to, {last}", param="from")
-    caller = request[CALLER]
-    key = None if caller.scopes.every_session else caller.name
+    key = request[CALLER].sees
     sums = await request.app[ENGINE].ledger.sums(first, last, query.groups, key)
     return json_response(usage_answer(first, last, query.groups, sums))
 

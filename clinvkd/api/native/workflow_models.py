@@ -10,7 +10,7 @@ from pydantic import Field
 from ...errors import InvalidRequest
 from ...intake import Asked
 from ...prompt import Message, OutputSchema, Text
-from ..schemas import checked_schema
+from ..schemas import answer_schema
 from .models import (
     AgentOptions,
     Body,
@@ -80,7 +80,7 @@ class StepRequest(AgentOptions):
     def asked(self, workdir: str) -> Asked:
         """The request free of this dialect; `workdir` is for a step that names none."""
         asked = self.asked_of(self.backend, (Message("user", (Text(self.prompt),)),))
-        output = OutputSchema(checked_schema(self.schema_, "schema")) if self.schema_ else None
+        output = OutputSchema(answer_schema(self.schema_, "schema")) if self.schema_ else None
         return replace(
             asked, workdir=asked.workdir or workdir or None, output=output, ephemeral=True
         )

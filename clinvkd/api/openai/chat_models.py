@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...attribute_docs import described
 from ...errors import InvalidRequest
 from ...intake import Asked
 from ...models import Choice
@@ -21,7 +22,9 @@ MOST_CHOICES = 16
 class Wire(BaseModel):
     """Open to unknown fields, strict about the known ones."""
 
-    model_config = ConfigDict(extra="allow", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="allow", strict=True, defer_build=True, json_schema_extra=described
+    )
 
 
 class StreamOptions(Wire):

@@ -22,7 +22,7 @@ _DATA_URL = re.compile(r"data:(?P<type>[\w./+-]+)(?:;[\w=.-]+)*;base64,(?P<data>
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
 
 class ImageUrl(_Wire):

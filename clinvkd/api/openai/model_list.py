@@ -8,9 +8,10 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
-from ...engine import Engine
+from ...attribute_docs import described
 from ...errors import NotFound
-from ..endpoint import ENGINE, Returns, endpoint, query_of
+from ..endpoint import Returns, endpoint, query_of
+from ..listing import models_for
 from .answer_types import Model, ModelList
 
 CREATED = 1_735_689_600  # one fixed moment: the list says what can be asked, not since when
@@ -19,7 +20,7 @@ CREATED = 1_735_689_600  # one fixed moment: the list says what can be asked, no
 class ModelsQuery(BaseModel):
     """Which models are wanted."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True, json_schema_extra=described)
 
     include: str | None = None
     """``unavailable``: also those that cannot be used now."""
@@ -34,9 +35,9 @@ class ModelsQuery(BaseModel):
     returns=(Returns(ModelList),),
 )
 async def models(request: web.Request) -> web.StreamResponse:
-    """Those of available backends; with ``?include=unavailable`` all of them."""
+    """Those of available backends that the key is for; with ``?include=unavailable`` of all."""
     query = query_of(request, ModelsQuery)
-    listed = _listed(request.app[ENGINE], everything=query.include == "unavailable")
+    listed = models_for(request, unavailable=query.include == "unavailable")
     return _json(ModelList(object="list", data=[_model(name) for name in listed]))
 
 
@@ -51,17 +52,9 @@ async def models(request: web.Request) -> web.StreamResponse:
 async def model(request: web.Request) -> web.StreamResponse:
     """One model of the list, whether it is available or not."""
     name = request.match_info["model"]
-    if name not in _listed(request.app[ENGINE], everything=True):
+    if name not in models_for(request, unavailable=True):
         raise NotFound(f"The model {name!r} does not exist", param="model")
     return _json(_model(name))
-
-
-def _listed(engine: Engine, *, everything: bool) -> list[str]:
-    return [
-        name
-        for name, backend in engine.models.listed()
-        if everything or engine.pool(backend).crew.unavailable() is None
-    ]
 
 
 def _model(name: str) -> Model:

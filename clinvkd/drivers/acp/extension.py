@@ -1,4 +1,5 @@
-"""``_meta.clinvk``: what the embedded agents take and tell beyond the protocol."""
+"""``_meta``: the trace for any agent, and what the embedded ones take and tell beyond the protocol
+in ``_meta.clinvk``."""
 
 from __future__ import annotations
 
@@ -25,8 +26,21 @@ def session_members(system: str | None, history: tuple[Message, ...], tools: boo
     return members
 
 
-def prompt_members(prompt: Prompt) -> Json:
-    """What one prompt is sent with."""
+def prompt_meta(prompt: Prompt, *, extended: bool) -> Json:
+    """``_meta`` of one prompt; may be empty.
+
+    The trace stands in it as agentclientprotocol.com/rfds/meta-propagation has it.
+
+    Args:
+        extended: the agent knows our extension.
+    """
+    meta: Json = dict(prompt.trace)
+    if extended:
+        meta["clinvk"] = _prompt_members(prompt)
+    return meta
+
+
+def _prompt_members(prompt: Prompt) -> Json:
     sampling = prompt.sampling
     options: Json = {
         "max_tokens": prompt.max_tokens,

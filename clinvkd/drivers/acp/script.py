@@ -30,7 +30,7 @@ from .answers import completion, failure, model_failure
 from .choosing import Setting, mode_of, mode_setting, model_setting
 from .client_tools import ClientTools, after_results, offers_tools, renamed, requests, servers
 from .content import flattened, form_block, prompt_blocks
-from .extension import calls_of, prompt_members, session_members
+from .extension import calls_of, prompt_meta, session_members
 from .launch import RETRY_NOTICE
 from .listening import Listener, Repetition
 from .openings import Opening
@@ -315,8 +315,8 @@ class AcpScript(Script):
         if prompt.output is not None and not driver.takes_form(prompt):
             blocks.append(form_block(prompt.output))
         params: Json = {"sessionId": self._session, "prompt": blocks}
-        if quirks.history == "extension":
-            params["_meta"] = {"clinvk": prompt_members(prompt)}
+        if meta := prompt_meta(prompt, extended=quirks.history == "extension"):
+            params["_meta"] = meta
         workdir = prompt.workdir or driver.plain_folder
         self._listener = Listener(quirks, prompt.permissions, workdir, self._tools)
         self._listener.cost_usd = self._cost

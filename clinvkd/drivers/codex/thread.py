@@ -144,7 +144,9 @@ class CodexThread(Script):
         self._turn_id = ""
         self._running = True
         parameters = {"threadId": self._id, "input": given or [], **turn_parameters(prompt)}
-        yield self._call("turn/start", parameters)
+        # A member that any request may have, and older releases ignore (openai/codex#13285).
+        trace = {"trace": dict(prompt.trace)} if prompt.trace else {}
+        yield self._call("turn/start", parameters, **trace)
         yield from self._read(last_only=last_only)
 
     def serves(self, prompt: Prompt) -> bool:
@@ -333,9 +335,9 @@ class CodexThread(Script):
         items = response_items(messages, self._name_of)
         return "thread/inject_items", {"threadId": self._id, "items": items}
 
-    def _call(self, method: str, parameters: Json) -> Send:
+    def _call(self, method: str, parameters: Json, **members: object) -> Send:
         """A request whose failure fails the turn."""
-        number, send = self._peer.request(self, method, parameters)
+        number, send = self._peer.request(self, method, parameters, **members)
         self._requests.add(number)
         return send
 

@@ -1,5 +1,6 @@
 // The API reference: Swagger UI over this daemon's own description, with a key and live streams.
 
+import { Accessible, amendFrom } from "./accessible.js";
 import { Live } from "./streaming.js";
 
 const SCHEME = "header"; // of `securitySchemes`: the key goes out as X-Api-Key
@@ -29,6 +30,7 @@ function followKey(ui) {
 }
 
 followTheme();
+amendFrom(document.getElementById("reference"));
 const ui = window.SwaggerUIBundle({
   url: "openapi.json",
   domNode: document.getElementById("reference"),
@@ -37,7 +39,7 @@ const ui = window.SwaggerUIBundle({
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
   filter: true,
-  plugins: [Live],
+  plugins: [Live, Accessible],
   tryItOutEnabled: true,
   validatorUrl: null, // it would ask a server of somebody else
   onComplete: () => followKey(ui),

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from clinvkd.api import stream
+
 from ..service import sse_events, until
 from .talk import (
     CHAT,
@@ -104,10 +106,13 @@ async def test_an_error_after_the_first_text_is_told_in_the_stream(openai: OpenA
         assert "[DONE]" not in answer.text
 
 
-async def test_silence_is_no_end_and_hearts_beat_in_it(tmp_path: Path) -> None:
+async def test_silence_is_no_end_and_hearts_beat_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HOLD", 0.05)
     async with serving(tmp_path, server={"heartbeat_secs": 0.05}) as openai:
         for count in (1, 2):
-            messages = [user("[[silent 3.3]]one two")]
+            messages = [user("[[silent 0.5]]one two")]
             answer = await openai.post(CHAT, messages=messages, stream=True, n=count)
             comments = [line for line in answer.text.split("\n") if line.startswith(":")]
             assert comments
@@ -118,8 +123,11 @@ async def test_silence_is_no_end_and_hearts_beat_in_it(tmp_path: Path) -> None:
             assert [told(chunks, index) for index in range(count)] == ["one two"] * count
 
 
-async def test_a_failure_after_silence_is_told_in_the_stream(openai: OpenAI) -> None:
-    answer = await openai.post(CHAT, messages=[user("[[silent 3.2]][[fail no luck]]")], stream=True)
+async def test_a_failure_after_silence_is_told_in_the_stream(
+    openai: OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HOLD", 0.05)
+    answer = await openai.post(CHAT, messages=[user("[[silent 0.5]][[fail no luck]]")], stream=True)
     assert answer.status == 200
     assert "no luck" in check_error(sse_events(answer.text)[-1])["message"]
 

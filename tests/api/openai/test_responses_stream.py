@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from clinvkd.api import stream
+
 from .talk import OpenAI
 from .test_responses import PATH, text_of
 
@@ -161,6 +163,7 @@ async def test_a_failure_after_the_first_text(openai: OpenAI) -> None:
     assert lost.status == 404
 
 
-async def test_silence_is_no_end(openai: OpenAI) -> None:
-    events = await events_of(openai, input="[[silent 3.2]]one two")
+async def test_silence_is_no_end(openai: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "HOLD", 0.05)
+    events = await events_of(openai, input="[[silent 0.5]]one two")
     assert text_of(events[-1]["response"]) == "one two"

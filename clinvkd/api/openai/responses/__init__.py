@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
+from ....attribute_docs import described
 from ....engine import AnyTurn, Engine
 from ....errors import InvalidRequest, NotFound, StoreUnavailable
 from ....store import StoredResponse
@@ -33,7 +34,7 @@ _ERRORS = (NotFound, StoreUnavailable)
 class RetrieveQuery(BaseModel):
     """How a stored response is wanted."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True, json_schema_extra=described)
 
     stream: bool = False
     """Not supported."""
@@ -42,7 +43,7 @@ class RetrieveQuery(BaseModel):
 class ItemsQuery(BaseModel):
     """Which items of an input are wanted."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(defer_build=True, json_schema_extra=described)
 
     order: Literal["asc", "desc"] = "desc"
     """Oldest or newest first."""
@@ -75,24 +76,31 @@ async def create(request: web.Request) -> web.StreamResponse:
     choice = engine.models.resolve(body.model)
     await fetch_images(image_references(body.input), engine.settings.media)
     caller = request[CALLER]
-    await resolve(engine, body, caller.name)
-    asked = body.asked(choice, await before(engine, body, caller.name))
+    await resolve(engine, body, caller)
+    asked = body.asked(choice, await before(engine, body, caller))
     approved = await engine.approve(asked, caller)
+    kept = body.stored and engine.settings.session.store_content
+    ignored = [*body.ignored(), *(["store"] if body.stored and not kept else [])]
     headers = ignored_header(
-        approved, body, guessed=choice.guessed, also=body.ignored(), dialect=RESPONSE_NAMES
+        approved, body, guessed=choice.guessed, also=ignored, dialect=RESPONSE_NAMES
     )
-    if body.stored:
+    if kept:
         await engine.store.ready()  # nothing is asked for what could not be kept
-    building = Building(body, new_id("resp_"))
+    building = Building(body, new_id("resp_"), stored=kept)
     if body.background:
+        if not kept:
+            raise InvalidRequest(
+                "a background response has to be stored, and session.store_content is off",
+                param="background",
+            )
         if body.stream:
             raise InvalidRequest("a background response cannot be streamed", param="stream")
         await engine.store.responses.put(record_of(body, building, approved.prompt))
         answer = _json(building.object, headers)
         request.app[BACKGROUND].start(engine, approved.prompt, building)
         return answer
-    async with engine.turn(approved.prompt) as turn:
-        batches = _growing(engine, body, building, turn)
+    async with engine.turn(approved.prompt, dialect="openai") as turn:
+        batches = _growing(engine, body, building, turn, kept)
         if body.stream:
             encoder = ResponseEncoder(building)
             return await stream(
@@ -104,13 +112,13 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 async def _growing(
-    engine: Engine, body: ResponseRequest, building: Building, turn: AnyTurn
+    engine: Engine, body: ResponseRequest, building: Building, turn: AnyTurn, kept: bool
 ) -> AsyncIterator[tuple[bool, bytes]]:
-    """What the turn makes of the response; it is stored before the caller can see its end."""
+    """What the turn makes of the response; if it is kept, before the caller can see its end."""
     told = building.begin()
     async for events in turn:
         told += building.grow(events)
-        if turn.completed is not None and body.stored:
+        if turn.completed is not None and kept:
             history = (*turn.prompt.messages, turn.reply)
             record = record_of(body, building, turn.prompt, history)
             await engine.store.responses.put(record)
@@ -211,7 +219,7 @@ ENDPOINTS = (create, retrieve, delete, input_items, cancel)
 
 async def _found(request: web.Request) -> StoredResponse:
     """The stored response that the path names."""
-    return await found(request.app[ENGINE], request.match_info["response"], request[CALLER].name)
+    return await found(request.app[ENGINE], request.match_info["response"], request[CALLER])
 
 
 def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:

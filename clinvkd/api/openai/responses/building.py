@@ -45,11 +45,14 @@ _FAILURES = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error":
 class Building:
     """One response.
 
+    Args:
+        stored: whether it can be looked up later.
+
     Attributes:
         object: the response object as it stands.
     """
 
-    def __init__(self, body: ResponseRequest, response_id: str) -> None:
+    def __init__(self, body: ResponseRequest, response_id: str, *, stored: bool) -> None:
         given = body.model_dump(
             by_alias=True, exclude_unset=True, exclude_none=True, include={"text", "reasoning"}
         )
@@ -75,7 +78,7 @@ class Building:
             "reasoning": {"effort": None, "summary": None, **reasoning},
             "safety_identifier": None,
             "service_tier": "default",
-            "store": body.stored,
+            "store": stored,
             "temperature": body.temperature,
             "text": {"format": {"type": "text"}, **text},
             "tool_choice": body.tool_choice or "auto",

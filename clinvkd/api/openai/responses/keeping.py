@@ -16,6 +16,7 @@ from ....errors import (
     ShuttingDown,
     StoreUnavailable,
 )
+from ....keys import Caller
 from ....prompt import Message, Prompt
 from ....store import StoredResponse, encode_binding
 from .building import Building
@@ -25,14 +26,14 @@ from .models import Before, ResponseRequest
 _log = structlog.get_logger(__name__)
 
 
-async def found(engine: Engine, response_id: str, client: str) -> StoredResponse:
-    """The caller's stored response.
+async def found(engine: Engine, response_id: str, caller: Caller) -> StoredResponse:
+    """A stored response that the caller may see.
 
     Raises:
-        NotFound: there is none of that id, or it is another caller's.
+        NotFound: there is none of that id, or it is not for this caller.
         StoreUnavailable: the store does not work.
     """
-    response = await engine.store.responses.get(response_id, client)
+    response = await engine.store.responses.get(response_id, caller.sees)
     if response is None:
         raise NotFound(f"Response with id {response_id[:80]!r} not found.")
     return response
@@ -47,8 +48,8 @@ def object_of(stored: StoredResponse) -> dict[str, Any]:
     return response
 
 
-async def before(engine: Engine, body: ResponseRequest, client: str) -> Before:
-    """What `body` continues, of the caller's own.
+async def before(engine: Engine, body: ResponseRequest, caller: Caller) -> Before:
+    """What `body` continues, of what the caller may see.
 
     Raises:
         NotFound: there is no such response.
@@ -58,7 +59,7 @@ async def before(engine: Engine, body: ResponseRequest, client: str) -> Before:
     if (name := body.previous_response_id) is None:
         return Before()
     param = "previous_response_id"
-    previous = await engine.store.responses.get(name, client)
+    previous = await engine.store.responses.get(name, caller.sees)
     if previous is None:
         raise NotFound(f"Previous response with id {name[:80]!r} not found.", param=param)
     if previous.status not in ("completed", "incomplete"):
@@ -141,7 +142,7 @@ class BackgroundResponses:
             await engine.store.responses.update(
                 name, prompt.client, status="in_progress", output=dict(building.object)
             )
-            async with engine.turn(prompt) as turn:
+            async with engine.turn(prompt, dialect="openai") as turn:
                 async for events in turn:
                     building.grow(events)
                 messages = (*prompt.messages, turn.reply)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ....engine import Engine
 from ....errors import InvalidRequest, NotFound
+from ....keys import Caller
 from .items import Item
 from .models import ResponseRequest
 
@@ -28,12 +29,12 @@ def item_id(kind: str, response_id: str, index: int) -> str:
     return f"{_PREFIXES[kind]}_{response_id.removeprefix('resp_')}_{index}"
 
 
-async def resolve(engine: Engine, body: ResponseRequest, client: str) -> None:
+async def resolve(engine: Engine, body: ResponseRequest, caller: Caller) -> None:
     """Put the items themselves in the place of the references to them.
 
     Raises:
         InvalidRequest: a reference without an id.
-        NotFound: the caller has no stored response with such an item.
+        NotFound: the caller may see no stored response with such an item.
         StoreUnavailable: the store does not work.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -46,7 +47,8 @@ async def resolve(engine: Engine, body: ResponseRequest, client: str) -> None:
         if not isinstance(name, str):
             raise InvalidRequest(f"{where}.id is required", param=f"{where}.id")
         if name not in found and (match := _ID.fullmatch(name)):
-            stored = await engine.store.responses.get(f"resp_{match['response']}", client)
+            name_of_response = f"resp_{match['response']}"
+            stored = await engine.store.responses.get(name_of_response, caller.sees)
             output = (stored.output or {}).get("output", []) if stored else []
             found |= {one["id"]: one for one in output}
         if name not in found:
