@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from clinvkd.api.reference import ASSETS, FILES, PAGE_POLICY
+from clinvkd.api.pages import PAGE_POLICY
+from clinvkd.api.reference import PAGE
 
 from ..api.service import serving
 
+FILES = PAGE.folder
 SOURCES = tomllib.loads((FILES / "SOURCES.toml").read_text())
 UNSERVED = {"index.html", "SOURCES.toml"}
 
@@ -28,7 +30,7 @@ def test_the_pinned_version_is_the_one_that_is_there() -> None:
 
 
 def test_every_file_is_served_or_known() -> None:
-    assert {file.name for file in FILES.iterdir()} - UNSERVED == set(ASSETS)
+    assert {file.name for file in FILES.iterdir()} - UNSERVED == set(PAGE.assets)
 
 
 def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
@@ -40,7 +42,7 @@ def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
 
 async def test_files_are_served_with_the_policy_and_asked_for_once(tmp_path: Path) -> None:
     async with serving(tmp_path) as service:
-        for path in ("/docs", *(f"/docs/{name}" for name in ASSETS)):
+        for path in ("/docs", *(f"/docs/{name}" for name in PAGE.assets)):
             async with service.client.get(path) as response:
                 assert response.status == 200
                 assert response.headers["Content-Security-Policy"] == PAGE_POLICY
