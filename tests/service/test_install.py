@@ -115,7 +115,7 @@ def test_words_mean_themselves_in_a_unit(word: str, written: str) -> None:
 
 def test_the_program_is_the_one_that_was_called(tmp_path: Path) -> None:
     program = tmp_path / "clinvk"
-    assert own_program(str(program)) == (sys.executable, "-m", "clinvkd")
+    assert own_program(str(program)) == (sys.executable, "-P", "-m", "clinvkd")
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     assert own_program(str(program)) == (str(program),)
@@ -193,7 +193,7 @@ def test_installing_twice_changes_nothing_and_uninstalling_leaves_nothing(
     done = machine.clinvk("install", "--dry-run")
     assert (done.returncode, done.stderr, machine.asked()) == (0, "", [])
     assert not machine.units.exists()
-    assert f"\nExecStart={sys.executable} -m clinvkd serve\n" in done.stdout
+    assert f"\nExecStart={sys.executable} -P -m clinvkd serve\n" in done.stdout
 
     done = machine.clinvk("install")
     assert (done.returncode, done.stderr) == (0, "")

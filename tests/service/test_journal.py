@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from clinvkd import journal, log
+from clinvkd.access_log import REQUEST
 from clinvkd.config import LogSettings
 
 from .manager import short_folder
@@ -81,8 +82,9 @@ def journald(monkeypatch: pytest.MonkeyPatch) -> Iterator[Journald]:
 
 def test_a_record_keeps_its_fields(journald: Journald) -> None:
     log_ = structlog.get_logger("clinvkd.access")
-    with structlog.contextvars.bound_contextvars(request_id="r1"):
-        log_.info("request", status=200, backend="echo", job="j1", client="ci")
+    token = REQUEST.set({"request_id": "r1"})
+    log_.info("request", status=200, backend="echo", job="j1", client="ci")
+    REQUEST.reset(token)
     assert journald.record() == {
         "MESSAGE": "request status=200 backend=echo job=j1 client=ci request_id=r1",
         "PRIORITY": "6",
