@@ -1,7 +1,7 @@
 // Turns that run, with their text as it comes, and those that have just ended.
 
 import { element, Keyed, setText } from "./dom.js";
-import { duration, money, number, plural, tokens } from "./format.js";
+import { duration, money, number, plural, tokens, took } from "./format.js";
 
 const MOST_RUNNING = 24; // cards; more than a person can follow, and enough to fill any screen
 const LEAST_SHOWN = 8; // cards, as long as there are ended turns to fill them
@@ -76,5 +76,6 @@ class TurnCard {
 
 function spent(ended) {
   const cost = ended.cost_usd ? money(ended.cost_usd) : "";
-  return [duration(ended.duration_seconds), tokens(ended.usage), cost].filter(Boolean).join(" · ");
+  const time = took(ended.duration_seconds * 1000);
+  return [time, tokens(ended.usage), cost].filter(Boolean).join(" · ");
 }
