@@ -78,6 +78,9 @@ BREAKS = {
     "MemoryDenyWriteExecute": "node",
     "RestrictSUIDSGID": "openat2, and so every sandbox",
     "ProcSubset": "bubblewrap",
+    "ProtectKernelTunables": "the /proc of sandboxes",
+    "ProtectKernelLogs": "the /proc of sandboxes",
+    "ProtectHostname": "the /proc of sandboxes",
     "ProtectControlGroups": "the delegated control group",
     "DynamicUser": "sandboxes: it implies RestrictSUIDSGID",
 }

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .container import booted
+from .agents import visible_agents
+from .booting import booted
 from .machine import Machine
 from .tree import SUITES, CannotBoot, check, tree
 
@@ -66,12 +67,28 @@ def release(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def machine(release: int, package: Path) -> Iterator[Machine]:
-    """A machine with the package in it, which all tests of a release share."""
+    """A machine with the package in it, which most tests of a release share."""
     with _booted(release, package) as found:
-        found.run("apt-get", "install", "--yes", f"/mnt/{package.name}")
-        for user in ("ada", "bob"):
-            found.run("useradd", "--create-home", "--shell=/bin/bash", user)
+        _install(found, package)
         yield found
+
+
+@pytest.fixture(scope="session")
+def unshared(release: int, package: Path) -> Iterator[Machine]:
+    """As `machine`, but made by unshare: its `/proc` is as on a real machine.
+
+    systemd-nspawn covers parts of it, and where it cannot change its root it leaves another one in
+    reach; so there nothing is told about sandboxes, which want to mount their own.
+    """
+    with _booted(release, package, "unshare") as found:
+        _install(found, package)
+        yield found
+
+
+def _install(machine: Machine, package: Path) -> None:
+    machine.run("apt-get", "install", "--yes", f"/mnt/{package.name}")
+    for user in ("ada", "bob"):
+        machine.run("useradd", "--create-home", "--shell=/bin/bash", user)
 
 
 @pytest.fixture
@@ -89,10 +106,11 @@ def service(machine: Machine) -> Machine:
 
 
 @contextmanager
-def _booted(release: int, package: Path) -> Iterator[Machine]:
+def _booted(release: int, package: Path, way: str = "") -> Iterator[Machine]:
     try:
         stack = ExitStack()
-        container = stack.enter_context(booted(tree(release), shared=package.parent))
+        mounts = {"/mnt": package.parent, **visible_agents()}
+        container = stack.enter_context(booted(tree(release), mounts=mounts, way=way))
     except CannotBoot as reason:
         pytest.skip(f"NOT TESTED under systemd of Debian {release}: {reason}")
     with stack:

@@ -23,6 +23,8 @@ KEYS = "/etc/clinvk/api-keys"
 _DROP_IN = Path("/run/systemd/system/clinvk.service.d/test.conf")
 _LOAD = Path(__file__).with_name("load.py")
 _PAUSE = 0.05  # seconds between two looks at what systemd has no event for
+_LONGEST = 110  # seconds an answer may take; one that waits for the watchdog takes most of them
+_STREAM = ("--no-buffer", "--header", "Accept: application/x-ndjson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,8 @@ class Machine:
     def curl(prompt: str, *options: str, at: str = URL, **fields: Any) -> list[str]:
         """The command line that asks; the status is in the last line of its output."""
         return [
-            "curl", "--silent", "--show-error", "--write-out", "\n%{http_code}", *options,
-            "--header", "Content-Type: application/json",
+            "curl", "--silent", "--show-error", "--write-out", "\n%{http_code}",
+            *("--max-time", str(_LONGEST)), "--header", "Content-Type: application/json", *options,
             "--data", json.dumps({"prompt": prompt, **fields}), f"{at}/api/v1/prompt",
         ]  # fmt: skip
 
@@ -134,11 +136,15 @@ class Machine:
         body, _, status = output.rpartition("\n")
         return Answer(int(status), json.loads(body) if body.startswith("{") else body)
 
+    def events(self, prompt: str, user: str = "root", **fields: Any) -> list[dict[str, Any]]:
+        """All events of one streamed prompt, which is a success for HTTP."""
+        with self.container.running(*self.curl(prompt, *_STREAM, **fields), user=user) as process:
+            return events_of(process)
+
     @contextmanager
     def stream(self, prompt: str) -> Iterator[subprocess.Popen[str]]:
         """A prompt whose answer has begun to come, an event a line."""
-        curl = self.curl(prompt, "--no-buffer", "--header", "Accept: application/x-ndjson")
-        with self.container.running(*curl) as process:
+        with self.container.running(*self.curl(prompt, *_STREAM)) as process:
             assert process.stdout is not None
             while '"message"' not in (line := process.stdout.readline()):
                 assert line, "the stream ended before it began"
@@ -155,7 +161,7 @@ class Machine:
             try:
                 yield found
                 found.right, found.lost = json.loads(
-                    process.communicate(timeout=PATIENCE)[0]
+                    process.communicate(timeout=2 * PATIENCE)[0]
                 ).values()
             finally:
                 process.kill()
@@ -172,6 +178,18 @@ class Machine:
         finally:
             path.unlink()
             self.systemctl("daemon-reload")
+
+    @contextmanager
+    def lingering(self, user: str) -> Iterator[None]:
+        """A user whose own services run without a login, until the end."""
+        number = self.run("id", "--user", user).strip()
+        self.run("loginctl", "enable-linger", user)
+        self.systemctl("start", f"user@{number}.service")
+        try:
+            yield
+        finally:
+            self.run("loginctl", "disable-linger", user)
+            self.systemctl("stop", f"user@{number}.service")
 
     def configure(self, text: str) -> None:
         """Write the configuration; nothing is told."""
@@ -194,6 +212,6 @@ class Machine:
 
 def events_of(stream: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """What still comes until the stream ends, each event as an object."""
-    *lines, status = stream.communicate(timeout=PATIENCE)[0].splitlines()
-    assert status == "200"
+    *lines, status = stream.communicate(timeout=_LONGEST)[0].splitlines()
+    assert status == "200", lines
     return [json.loads(line) for line in lines if line]

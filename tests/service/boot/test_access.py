@@ -66,10 +66,8 @@ def test_a_key_file_that_means_nothing_does_not_open_the_doors(service: Machine)
 
 def test_a_user_who_lingers_has_a_service_without_being_logged_in(service: Machine) -> None:
     service.systemctl("stop", SERVICE, SOCKET)  # the same port
-    service.run("loginctl", "enable-linger", "bob")
     number = service.run("id", "--user", "bob").strip()
-    service.systemctl("start", f"user@{number}.service")
-    try:
+    with service.lingering("bob"):
         user = ("systemctl", "--user", "--machine=bob@")
         service.run(*user, "start", "clinvk")
         assert service.ask("hello", user="bob").body["output"] == "hello"
@@ -87,9 +85,6 @@ def test_a_user_who_lingers_has_a_service_without_being_logged_in(service: Machi
         assert any(group.startswith("agent-") for group in groups)
         service.run(*user, "restart", "clinvk")
         assert service.ask("again", user="bob").status == 200
-    finally:
-        service.run("loginctl", "disable-linger", "bob")
-        service.systemctl("stop", f"user@{number}.service")
 
 
 def test_it_runs_as_any_user_from_the_start_of_the_machine(service: Machine) -> None:

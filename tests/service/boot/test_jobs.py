@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from .container import PATIENCE, watching
+from .container import PATIENCE
 from .figures import figure
 from .machine import SERVICE, Machine
+from .watch import watching
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a release may have to make its tree
 

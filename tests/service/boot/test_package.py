@@ -26,7 +26,7 @@ def test_from_package_to_answer_to_nothing(
         f"{asked} http://127.0.0.1:8080/api/v1/prompt"
     )
     answer = bare.run("bash", "-c", line)
-    figure(record_property, f"$ {line}\n{answer}")
+    figure(record_property, f"in a container made by {bare.container.way}:\n$ {line}\n{answer}")
     assert '"output":"Say hello."' in answer
 
     findings = bare.run("clinvk", "doctor", "--json", check=False)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
 
-from .container import watching
 from .figures import figure
 from .machine import SERVICE, SOCKET, Machine, events_of
+from .watch import watching
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a release may have to make its tree
 
@@ -21,9 +22,13 @@ SLOW = "[[slow 0.05]] [[long 1200]]"
 
 def test_it_is_ready_soon(service: Machine, record_property: Callable[[str, object], None]) -> None:
     cold = service.startup()
+    began = time.monotonic()
     service.systemctl("restart", SERVICE)
+    whole = time.monotonic() - began
     figure(
-        record_property, f"exec to READY {cold:.2f} s, after a restart {service.startup():.2f} s"
+        record_property,
+        f"exec to READY {cold:.2f} s; `systemctl restart clinvk` {whole:.2f} s, "
+        f"of which exec to READY {service.startup():.2f} s",
     )
     assert service.property("StatusText") == (
         "Listening on 127.0.0.1:8080 and unix:/run/clinvk/clinvk.sock; default backend: echo."

@@ -18,8 +18,11 @@ from ...install_agents import cache_directory, exclusive
 SUITES = {12: "bookworm", 13: "trixie"}
 """Debian's releases by their number."""
 
-_PACKAGES = ("systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "python3", "curl")
-_NEEDED = ("debootstrap", "systemd-nspawn", "nsenter", "apt-get", "dpkg-deb")
+_PACKAGES = (
+    *("systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "python3", "curl"),
+    *("bubblewrap", "socat"),  # what claude makes its sandbox of; codex brings its own
+)
+_NEEDED = ("debootstrap", "nsenter", "apt-get", "dpkg-deb")
 _PATIENCE = 600  # seconds; a minute is usual
 
 
@@ -36,9 +39,7 @@ def check() -> None:
     if os.geteuid() != 0:
         raise CannotBoot("only root can make and boot a Debian tree")
     if missing := [name for name in _NEEDED if shutil.which(name) is None]:
-        raise CannotBoot(
-            f"not installed: {', '.join(missing)} (apt install debootstrap systemd-container)"
-        )
+        raise CannotBoot(f"not installed: {', '.join(missing)} (apt install debootstrap)")
 
 
 def tree(release: int) -> Path:
