@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import json
+import re
 import time
 from contextlib import suppress
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ from .redaction import redact
 
 _LATEST = 0.1  # seconds a line waits
 _MOST = 64 * 1024  # characters that wait
+_HEXADECIMAL = re.compile("[0-9a-f]+")
 
 _log = structlog.get_logger("clinvkd.access")
 
@@ -116,20 +118,34 @@ class JSONLines:
         self, *, method: str, route: str, status: int, ms: float, request_id: str, client: str
     ) -> None:
         """Tell of a request."""
-        told_client = f'"client": {_quoted(client)}, ' if client else ""
         now = time.time()
-        timestamp = f"{_second(int(now))}.{int(now % 1 * 1e6):06d}Z"
+        second = int(now)
         self._write(
-            f'{{"method": {_quoted(method)}, "route": {_quoted(route)}, "status": {status},'
-            f' "ms": {ms}, "event": "request", "request_id": "{redact(request_id)}",'
-            f' {told_client}"level": "info", "timestamp": "{timestamp}"}}\n'
+            f'{_beginning(method, route, status)}"ms": {ms}, "event": "request",'
+            f' "request_id": "{_identity(request_id)}", {_client(client)}"level": "info",'
+            f' "timestamp": "{_second(second)}.{int((now - second) * 1e6):06d}Z"}}\n'
         )
 
 
+# What is said of a route and of a client is the same again and again, so it is put together once.
+
+
 @lru_cache(maxsize=512)
-def _quoted(text: str) -> str:
-    """`text` as JSON, without what looks like a secret; the same few come again and again."""
-    return json.dumps(redact(text))
+def _beginning(method: str, route: str, status: int) -> str:
+    return (
+        f'{{"method": {json.dumps(redact(method))}, "route": {json.dumps(redact(route))},'
+        f' "status": {status}, '
+    )
+
+
+@lru_cache(maxsize=512)
+def _client(name: str) -> str:
+    return f'"client": {json.dumps(redact(name))}, ' if name else ""
+
+
+def _identity(request_id: str) -> str:
+    """A request's id without what looks like a secret, which hexadecimal digits never do."""
+    return request_id if _HEXADECIMAL.fullmatch(request_id) else redact(request_id)
 
 
 @lru_cache(maxsize=1)

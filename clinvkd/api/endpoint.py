@@ -42,7 +42,6 @@ CLAIM = web.RequestKey("claim", Claim)
 JOB = web.RequestKey("job", str)
 """The job that stands for the request, when there is one."""
 _BODY = web.RequestKey("body", BaseModel)
-_ENDPOINT: web.RequestKey[Endpoint | None] = web.RequestKey("endpoint")
 _endpoints: dict[Handler, Endpoint] = {}
 
 
@@ -137,18 +136,6 @@ def endpoint(
         return declared
 
     return declare
-
-
-def find_endpoint(request: web.Request) -> Endpoint | None:
-    """The endpoint a request was resolved to, or None when there is none; `endpoint_of` has it
-    from then on."""
-    request[_ENDPOINT] = declared = _endpoints.get(request.match_info.handler)
-    return declared
-
-
-def endpoint_of(request: web.Request) -> Endpoint | None:
-    """The endpoint that was found."""
-    return request[_ENDPOINT]
 
 
 async def build_models() -> None:

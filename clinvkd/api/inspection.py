@@ -16,7 +16,8 @@ from ..inspector import (
     Inspector,
     without_credentials,
 )
-from .endpoint import CALLER, ENGINE, checked_body
+from ..keys import Caller
+from .endpoint import ENGINE, checked_body
 
 SENT = web.RequestKey("sent", bytes)
 """The body of the request as it was read, well formed or not."""
@@ -51,12 +52,14 @@ class Inspection:
         self,
         request: web.Request,
         response: web.StreamResponse | None,
+        caller: Caller | None,
         request_id: str,
         milliseconds: float,
     ) -> None:
         """It was answered, or with `response` None its caller left.
 
         Args:
+            caller: who sent it; None when it was refused before that was known.
             request_id: as the log has it.
         """
         live = self._live
@@ -72,7 +75,6 @@ class Inspection:
             route = self._routes[resource] = _noted_as(resource)
         if route is None:
             return
-        caller = request.get(CALLER)
         body = request.get(SENT) if request.body_exists else None
         may_be_kept = body and settings.session.store_content and _may_be_kept(request)
         noted = InspectedRequest(

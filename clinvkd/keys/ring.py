@@ -24,7 +24,7 @@ class KeyRing:
     """
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
-        self._secret = secrets.token_bytes(hashlib.blake2b.MAX_KEY_SIZE)
+        self._secret = secrets.token_bytes(hashlib.blake2s.MAX_KEY_SIZE)
         self._callers = self._tagged(keys)
         self._required = bool(self._callers)
         self.stale: str | None = None
@@ -59,7 +59,7 @@ class KeyRing:
         return {self._tag(key.digest): Caller(key.name, key.scopes) for key in _unique(keys)}
 
     def _tag(self, digest: bytes) -> bytes:
-        return hashlib.blake2b(digest, key=self._secret, digest_size=32).digest()
+        return hashlib.blake2s(digest, key=self._secret).digest()
 
 
 def _unique(keys: Iterable[Key]) -> tuple[Key, ...]:

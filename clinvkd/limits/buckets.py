@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,8 @@ class Rate:
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a bucket says to one request.
+class Verdict(NamedTuple):
+    """What a bucket says to one request; one is made for each, so it is cheap to make.
 
     Attributes:
         allowed: whether there was one left.

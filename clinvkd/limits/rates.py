@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,34 @@ class Limiter:
         self._shared: dict[Rate, Throttled] = {}
         self._shared_from = -math.inf
 
+    def hit_at_once(self, name: str, rates: Sequence[Rate]) -> Verdict | None:
+        """As `strictest`, without waiting; None where Redis has to be asked."""
+        if self._store is not None:
+            return None
+        strictest = self._own.hit(name, rates[0])
+        for rate in rates[1:]:
+            if not strictest.allowed:
+                break
+            strictest = _stricter(strictest, self._own.hit(name, rate))
+        return strictest
+
+    async def strictest(self, name: str, rates: Sequence[Rate]) -> Verdict:
+        """Take one request out of the buckets of that name, until one refuses.
+
+        Args:
+            name: of the client; buckets of different rates never share one.
+            rates: at least one.
+
+        Returns:
+            What the one says that refused, or of which the least is left.
+        """
+        strictest = await self.hit(name, rates[0])
+        for rate in rates[1:]:
+            if not strictest.allowed:
+                break
+            strictest = _stricter(strictest, await self.hit(name, rate))
+        return strictest
+
     async def hit(self, name: str, rate: Rate) -> Verdict:
         """Take one request out of the bucket of that name.
 
@@ -79,6 +108,10 @@ class Limiter:
             full_at=time.time() + state.reset_after,
             retry_after=state.retry_after,
         )
+
+
+def _stricter(one: Verdict, other: Verdict) -> Verdict:
+    return other if not other.allowed or other.remaining < one.remaining else one
 
 
 def _shared_store(redis_url: str) -> SharedStore:

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from ..access_log import REQUEST
-from ..api.endpoint import CALLER, KEY_RING, endpoint_of
+from ..api.endpoint import CALLER, KEY_RING
 from ..config import Settings
 from ..errors import Forbidden, RateLimited, Unauthorized
 from ..keys import SAME_USER, STRANGER
@@ -26,6 +26,7 @@ from ..keys.local_user import let_in_by_group, peer_user
 from ..keys.rights import REMEDY
 from ..limits import Addresses
 from .checks import Check
+from .passage import Passage
 
 _HEADER = istr("X-Api-Key")
 _QUERY = "api_key"
@@ -47,8 +48,8 @@ def auth(settings: Settings, app: web.Application) -> Check:
     known: WeakKeyDictionary[asyncio.BaseTransport, bool] = WeakKeyDictionary()
     ring = app[KEY_RING]
 
-    def check(request: web.Request) -> None:
-        declared = endpoint_of(request)
+    def check(request: web.Request, passage: Passage) -> None:
+        declared = passage.declared
         public = declared is not None and declared.public
         if ring.required:
             shown = _shown(request, by_query=by_query)
@@ -66,7 +67,7 @@ def auth(settings: Settings, app: web.Application) -> Check:
                     "without API keys only processes of the user that runs clinvk may ask, root,"
                     f" and those whom the group of the unix socket lets in; {REMEDY}"
                 )
-        request[CALLER] = caller or STRANGER
+        request[CALLER] = passage.caller = caller or STRANGER
 
     return check
 

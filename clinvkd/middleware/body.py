@@ -14,10 +14,11 @@ from aiohttp.typedefs import Handler, Middleware
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from ..api.endpoint import endpoint_of, set_body
+from ..api.endpoint import set_body
 from ..api.inspection import SENT
 from ..config import Settings
 from ..errors import InvalidRequest, RequestTimeout
+from .passage import PASSAGE
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_NAME = 80  # of a field in a message: callers choose these names
@@ -29,7 +30,7 @@ def body(settings: Settings, _app: web.Application) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        declared = endpoint_of(request)
+        declared = request[PASSAGE].declared
         if declared is not None and declared.body is not None:
             try:
                 async with asyncio.timeout(seconds):

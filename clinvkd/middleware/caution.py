@@ -6,6 +6,7 @@ from aiohttp import web
 from multidict import CIMultiDict, istr
 
 from ..config import Settings
+from .passage import Passage
 from .signals import Headers
 
 # An `istr` is written in lower case once, not for every answer.
@@ -16,19 +17,16 @@ _ALWAYS = CIMultiDict(
         istr("Cross-Origin-Resource-Policy"): "same-origin",
     }
 )
-_UNLESS_SET = {
-    istr("Cache-Control"): "no-store",
-    istr("Content-Security-Policy"): "default-src 'none'; frame-ancestors 'none'",
-}
+_CACHE, _POLICY = istr("Cache-Control"), istr("Content-Security-Policy")
 
 
 def caution(_settings: Settings, _app: web.Application) -> Headers:
     """Headers of every answer; a page of ours has a content policy of its own."""
 
-    def add(request: web.Request, response: web.StreamResponse) -> None:
+    def add(_passage: Passage, response: web.StreamResponse) -> None:
         headers = response.headers
         headers.update(_ALWAYS)
-        for name, value in _UNLESS_SET.items():
-            headers.setdefault(name, value)
+        headers.setdefault(_CACHE, "no-store")
+        headers.setdefault(_POLICY, "default-src 'none'; frame-ancestors 'none'")
 
     return add

@@ -9,8 +9,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ..config import Settings
+from .passage import PASSAGE, Passage
 
-Check: TypeAlias = Callable[[web.Request], web.StreamResponse | None]
+Check: TypeAlias = Callable[[web.Request, Passage], web.StreamResponse | None]
 """Raises to refuse a request; answers it at once; or lets it pass, with None. It never waits."""
 
 
@@ -24,8 +25,9 @@ def checked(
 
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            passage = request[PASSAGE]
             for check in made:
-                if (answer := check(request)) is not None:
+                if (answer := check(request, passage)) is not None:
                     return answer
             return await handler(request)
 

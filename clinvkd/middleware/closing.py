@@ -7,6 +7,7 @@ import asyncio
 from aiohttp import web
 
 from ..config import Settings
+from .passage import Passage
 from .signals import Headers
 
 STOPPING = web.AppKey("STOPPING", asyncio.Event)
@@ -17,7 +18,7 @@ def closing(_settings: Settings, app: web.Application) -> Headers:
     """Tell a client that its connection ends with this answer, before it asks for more on it."""
     stopping = app[STOPPING]
 
-    def add(request: web.Request, response: web.StreamResponse) -> None:
+    def add(_passage: Passage, response: web.StreamResponse) -> None:
         if stopping.is_set():
             response.force_close()
             response.headers["Connection"] = "close"

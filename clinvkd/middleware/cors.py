@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from ..config import Settings
 from .checks import Check
-from .origin import ALLOWED_ORIGIN
+from .passage import Passage
 from .signals import Headers, nothing
 
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
@@ -28,10 +28,12 @@ def cors(settings: Settings, _app: web.Application) -> Check:
     """Answer preflights, which never carry a key; refused origins do not come here."""
     max_age = str(settings.server.cors_max_age)
 
-    def check(request: web.Request) -> web.StreamResponse | None:
+    def check(request: web.Request, passage: Passage) -> web.StreamResponse | None:
         if request.method != "OPTIONS":
             return None
-        if "Access-Control-Request-Method" not in request.headers or ALLOWED_ORIGIN not in request:
+        if "Access-Control-Request-Method" not in request.headers or (
+            passage.allowed_origin is None
+        ):
             return None
         headers = {
             "Access-Control-Allow-Methods": _METHODS,
@@ -51,12 +53,11 @@ def cors_headers(settings: Settings, _app: web.Application) -> Headers:
         return nothing
     credentials = settings.server.cors_allow_credentials
 
-    def add(request: web.Request, response: web.StreamResponse) -> None:
+    def add(passage: Passage, response: web.StreamResponse) -> None:
         response.headers.add(hdrs.VARY, "Origin")
-        if hdrs.ORIGIN not in request.headers or ALLOWED_ORIGIN not in request:
+        if passage.allowed_origin is None:
             return
-        origin = request[ALLOWED_ORIGIN]
-        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Origin"] = passage.allowed_origin
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         if credentials:
             response.headers["Access-Control-Allow-Credentials"] = "true"

@@ -9,7 +9,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from pydantic_core import to_json
 
-from ..api import dialect_of
 from ..config import Settings
 from ..errors import (
     ClinvkError,
@@ -19,7 +18,7 @@ from ..errors import (
     PayloadTooLarge,
     Unauthorized,
 )
-from .observe import REQUEST_ID
+from .passage import PASSAGE
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +46,7 @@ def errors(_settings: Settings, _app: web.Application) -> Middleware:
             raise asyncio.CancelledError from None
         except Exception:  # noqa: BLE001 - the last line of defence
             _log.exception("request failed")
-            request_id = request[REQUEST_ID]
+            request_id = request[PASSAGE].request_id
             error = InternalError(f"an internal error occurred; the log has it under {request_id}")
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
@@ -56,10 +55,11 @@ def errors(_settings: Settings, _app: web.Application) -> Middleware:
             headers["x-should-retry"] = str(error.may_retry).lower()
         if isinstance(error, Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"
-        dialect = dialect_of(request.path)
+        passage = request[PASSAGE]
+        dialect = passage.dialect
         return web.Response(
             status=dialect.status_of(error),
-            body=to_json(dialect.render_error(error, request[REQUEST_ID])),
+            body=to_json(dialect.render_error(error, passage.request_id)),
             content_type="application/json",
             headers=headers,
         )

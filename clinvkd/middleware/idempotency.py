@@ -32,8 +32,7 @@ def idempotency(_settings: Settings, _app: web.Application) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        key = request.headers.get(HEADER)
-        if key is None or request.method != "POST":
+        if request.method != "POST" or (key := request.headers.get(HEADER)) is None:
             return await handler(request)
         if not _KEY.fullmatch(key):
             raise InvalidRequest(

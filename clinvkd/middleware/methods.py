@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ..config import Settings
 from .checks import Check
+from .passage import Passage
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -13,7 +14,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 def methods(_settings: Settings, _app: web.Application) -> Check:
     """Refuse the others on every route, unknown ones included."""
 
-    def check(request: web.Request) -> None:
+    def check(request: web.Request, _passage: Passage) -> None:
         if request.method not in METHODS:
             raise web.HTTPMethodNotAllowed(request.method, METHODS)
 

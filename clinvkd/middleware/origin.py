@@ -9,9 +9,7 @@ from ..config import Settings
 from ..errors import Forbidden
 from ..limits import Addresses
 from .checks import Check
-
-ALLOWED_ORIGIN = web.RequestKey("allowed_origin", str)
-"""The origin of the page that asks, where the configuration allows it."""
+from .passage import Passage
 
 _SITE = istr("Sec-Fetch-Site")
 
@@ -21,7 +19,7 @@ def origin(settings: Settings, _app: web.Application) -> Check:
     addresses = Addresses(settings.server.trusted_proxies)
     allowed = frozenset(settings.server.cors_allowed_origins)
 
-    def check(request: web.Request) -> None:
+    def check(request: web.Request, passage: Passage) -> None:
         headers = request.headers
         given = headers.getall(hdrs.ORIGIN, None)
         if given is None:
@@ -29,7 +27,7 @@ def origin(settings: Settings, _app: web.Application) -> Check:
             if sites is not None and not {*sites} <= {"none", "same-origin"}:
                 raise _refused()
         elif len(given) == 1 and _matches(given[0], allowed):
-            request[ALLOWED_ORIGIN] = given[0]
+            passage.allowed_origin = given[0]
         elif given != [f"{addresses.scheme_of(request)}://{headers['Host']}"]:
             raise _refused()
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import istr
 
-from ..api import dialect_of
 from ..api.anthropic import AnthropicDialect
 from ..api.endpoint import CALLER, ENGINE
 from ..config import ServerSettings, Settings
 from ..errors import RateLimited
-from ..limits import Addresses, Limiter, Rate, Verdict
+from ..limits import Addresses, Limiter, Rate
+from .passage import PASSAGE, Passage
 from .signals import Headers
 
 LIMITER = web.AppKey("LIMITER", Limiter)
 _LIMIT, _REMAINING, _RESET = (
     istr(f"X-RateLimit-{what}") for what in ("Limit", "Remaining", "Reset")
 )
-_VERDICT = web.RequestKey("verdict", Verdict)
 
 
 def rate_limit(settings: Settings, app: web.Application) -> Middleware:
@@ -44,8 +43,11 @@ def rate_limit(settings: Settings, app: web.Application) -> Middleware:
             rates.append(general)
         if rates:
             who = f"key:{caller.name}" if caller.name else addresses.client_of(request)
-            verdict = await _strictest(app[LIMITER], who, rates)
-            request[_VERDICT] = verdict
+            limiter = app[LIMITER]
+            verdict = limiter.hit_at_once(who, rates)
+            if verdict is None:
+                verdict = await limiter.strictest(who, rates)
+            request[PASSAGE].verdict = verdict
             if not verdict.allowed:
                 wait = math.ceil(verdict.retry_after)
                 quotas.refused["requests"] += 1
@@ -55,31 +57,18 @@ def rate_limit(settings: Settings, app: web.Application) -> Middleware:
     return middleware
 
 
-async def _strictest(limiter: Limiter, who: str, rates: Sequence[Rate]) -> Verdict:
-    """Count a request by one rate after the other, until one refuses; what is told of them."""
-    first, *others = rates
-    strictest = await limiter.hit(who, first)
-    for rate in others:
-        if not strictest.allowed:
-            break
-        verdict = await limiter.hit(who, rate)
-        if not verdict.allowed or verdict.remaining < strictest.remaining:
-            strictest = verdict
-    return strictest
-
-
 def rate_headers(_settings: Settings, _app: web.Application) -> Headers:
     """Tell what is left, on every answer to a request that was counted."""
 
-    def add(request: web.Request, response: web.StreamResponse) -> None:
-        verdict = request.get(_VERDICT)
+    def add(passage: Passage, response: web.StreamResponse) -> None:
+        verdict = passage.verdict
         if verdict is None:
             return
         headers = response.headers
         headers[_LIMIT] = limit = str(verdict.limit)
         headers[_REMAINING] = remaining = str(verdict.remaining)
         headers[_RESET] = str(math.ceil(verdict.full_at))
-        if dialect_of(request.path) is AnthropicDialect:
+        if passage.dialect is AnthropicDialect:
             full = datetime.fromtimestamp(math.ceil(verdict.full_at), UTC)
             headers["anthropic-ratelimit-requests-limit"] = limit
             headers["anthropic-ratelimit-requests-remaining"] = remaining

@@ -7,9 +7,11 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-Headers: TypeAlias = Callable[[web.Request, web.StreamResponse], None]
+from .passage import Passage
+
+Headers: TypeAlias = Callable[[Passage, web.StreamResponse], None]
 """Called with every answer before its head is sent."""
 
 
-def nothing(request: web.Request, response: web.StreamResponse) -> None:
+def nothing(passage: Passage, response: web.StreamResponse) -> None:
     """Stands for the headers of what is not configured; it is never called."""

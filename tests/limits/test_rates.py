@@ -89,10 +89,34 @@ async def test_requests_at_the_same_time_are_all_counted(memory: Limiter) -> Non
     assert sum(verdict.allowed for verdict in verdicts) == 10
 
 
+async def test_of_several_rates_the_strictest_is_told() -> None:
+    wide, narrow = Rate(per_second=1 / 3600, burst=10), Rate(per_second=1 / 3600, burst=2)
+    waiting, at_once = Limiter(), Limiter()
+    for remaining, allowed in ((1, True), (0, True), (0, False)):
+        for order in ((wide, narrow), (narrow, wide)):
+            name = "".join(str(rate.burst) for rate in order)
+            told = await waiting.strictest(name, order)
+            same = at_once.hit_at_once(name, order)
+            assert same is not None
+            assert (told.allowed, told.remaining, told.limit) == (allowed, remaining, 2)
+            assert (same.allowed, same.remaining, same.limit) == (allowed, remaining, 2)
+
+
+async def test_what_refuses_takes_nothing_from_the_next() -> None:
+    limiter = Limiter()
+    narrow, wide = Rate(per_second=1 / 3600, burst=1), Rate(per_second=1 / 3600, burst=10)
+    for _ in range(5):
+        limiter.hit_at_once("a", (narrow, wide))
+    left = limiter.hit_at_once("a", (wide,))
+    assert left is not None
+    assert left.remaining == 8
+
+
 @needs_redis
 async def test_daemons_share_what_is_in_redis(tmp_path: Path) -> None:
     with redis_server(tmp_path):
         one, two = (Limiter(f"unix://{tmp_path}/redis.sock") for _ in range(2))
+        assert one.hit_at_once("a", (ONE_AN_HOUR,)) is None
         verdicts = [await limiter.hit("a", ONE_AN_HOUR) for limiter in (one, two, one, two)]
         assert [verdict.allowed for verdict in verdicts] == [True, True, True, False]
         assert 3500 < verdicts[-1].retry_after <= 3600
