@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ pytest_plugins = ["pytester", "tests.clients.table", "tests.service.boot.figures
 # A busy machine is no failure: no example has a deadline of its own.
 settings.register_profile("clinvk", deadline=None)
 settings.load_profile("clinvk")
+
+
+# A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

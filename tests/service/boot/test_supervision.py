@@ -53,8 +53,8 @@ def test_a_reload_keeps_streams_and_brings_the_new_configuration(service: Machin
             "default_backend: echo\nserver: {shutdown_grace_secs: 2}\nlog: {level: debug}\n"
         )
         service.systemctl("reload", SERVICE)
-        assert service.property("ActiveState") == "active"
         service.wait_for_log("configuration reloaded")
+        service.wait_for("ActiveState", "active")  # until then it is `reloading`
         events = events_of(stream)
     assert events[-1]["type"] == "complete"
     text = "".join(event["content"]["text"] for event in events if event["type"] == "message")
