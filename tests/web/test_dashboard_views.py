@@ -82,6 +82,22 @@ async def test_three_backends_are_compared(tab: Tab) -> None:
     assert tab.browser.complaints == []
 
 
+async def test_a_lane_that_is_completed_shows_its_whole_text(tab: Tab) -> None:
+    await tab.open("playground")
+    lane = await tab.run(
+        f"""{CHOOSE}
+        await choose("echo");
+        await fill("#prompt", "[[think well now]] one two three");
+        window.requestAnimationFrame = () => 0;  // a tab in the background draws no frames
+        await press("Send");
+        await until(() => texts(".lane .badge").join() === "completed");
+        return [".lane-text", ".lane details .prose"].map(
+          (part) => document.querySelector(part).textContent.trim());
+        """
+    )
+    assert lane == ["one two three", "well now"]
+
+
 async def test_one_failure_leaves_the_other_answers(tab: Tab) -> None:
     await tab.open("playground")
     reason = await tab.run(

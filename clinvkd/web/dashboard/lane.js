@@ -76,17 +76,23 @@ export class Lane {
 
   stop() {
     if (this.#over) return;
-    this.#over = true;
+    this.#close();
     this.#state("quiet", "stopped");
   }
 
   #end(content) {
-    this.#over = true;
+    this.#close();
     setText(this.#step, "");
     setText(this.#figures.Time, took(content.duration_ms ?? 0));
     if (content.token_usage) this.#used(content.token_usage);
     if (content.exit_code === 0) this.#state("good", "completed");
     else this.#state("bad", "failed");
+  }
+
+  #close() {
+    this.#over = true;
+    this.#text.flush();
+    this.#thoughts.flush();
   }
 
   #used(usage) {

@@ -13,11 +13,14 @@ export class StreamedText {
   }
 
   add(piece) {
-    if (this.#pieces.length === 0) requestAnimationFrame(() => this.#draw());
+    if (this.#pieces.length === 0) requestAnimationFrame(() => this.flush());
     this.#pieces.push(piece);
   }
 
-  #draw() {
+  // Puts all that came on the page now: what says "completed" stands beside the whole text, also
+  // in a tab in the background, which draws no frames.
+  flush() {
+    if (this.#pieces.length === 0) return;
     const text = this.#pieces.join("");
     this.#pieces = [];
     this.#text.appendData(text);
