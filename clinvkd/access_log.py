@@ -50,7 +50,7 @@ class AccessLog(Protocol):
         """Tell of a request; from the event loop.
 
         Args:
-            route: as it is declared, for a path may hold anything.
+            route: the path as it is declared, for that of a request may hold anything.
             status: of the answer; 499 when the caller left before.
             ms: milliseconds until it was answered.
             request_id: of letters, digits and ``_.:-``.

@@ -37,6 +37,7 @@ def observe(_settings: Settings, app: web.Application) -> Middleware:
             # It tells requests apart and guards nothing, so it may be guessed.
             request_id = f"{random.getrandbits(64):016x}"
         passage = begin(request, request_id)
+        method, route = _place(request, passage)
         # aiohttp runs each request in a context of its own: nothing of another one is there.
         REQUEST.set({"request_id": request_id})
         started = time.monotonic()
@@ -51,23 +52,22 @@ def observe(_settings: Settings, app: web.Application) -> Middleware:
                 def tell(span: str) -> None:
                     passage.span = span
 
-                place = _place(request, passage)
-                handling = tracing.request(*place, request.headers, handling, tell)
+                handling = tracing.request(method, route, request.headers, handling, tell)
             if metrics is not None:
-                handling = metrics.timed(*_place(request, passage), handling)
+                handling = metrics.timed(method, route, handling)
             response = await handling
             status = response.status
             return response
         finally:
             if metrics is not None:
-                metrics.count_request(*_place(request, passage), status)
-            caller, declared = passage.caller, passage.declared
+                metrics.count_request(method, route, status)
+            caller = passage.caller
             milliseconds = round((time.monotonic() - started) * 1000, 1)
             if inspection is not None:
                 inspection.ended(request, response, caller, request_id, milliseconds)
             access_log(
                 method=request.method,
-                route=declared.path if declared else "unknown",
+                route=route,
                 status=status,
                 ms=milliseconds,
                 request_id=request_id,
@@ -78,7 +78,7 @@ def observe(_settings: Settings, app: web.Application) -> Middleware:
 
 
 def _place(request: web.Request, passage: Passage) -> tuple[str, str]:
-    """Method and path as they are counted: of the route, for a caller may write what he likes."""
+    """Method and path as they are told: of the route, for a caller may write what he likes."""
     method = request.method if request.method in METHODS else "other"
     if passage.declared is None:
         return method, "unknown"

@@ -32,8 +32,8 @@ _log = structlog.get_logger(__name__)
 class SessionStore:
     """All sessions of the daemon, as callers may see them.
 
-    `client` is who asks: a session of somebody else is not there for it, unless `every` says that
-    it may see all. Whatever has to ask the database may raise `StoreUnavailable`.
+    `owner` is the client whose sessions are there for who asks, None for those of all clients.
+    Whatever has to ask the database may raise `StoreUnavailable`.
 
     Args:
         store: gives the store.
@@ -68,13 +68,12 @@ class SessionStore:
 
     # Going on with a session.
 
-    async def get(self, session_id: str, client: str, every: bool = False) -> Session:
+    async def get(self, session_id: str, owner: str | None) -> Session:
         """The session of that full id, to go on with it. It stays its owner's.
 
         Raises:
             NotFound: there is none, or nobody holds its messages.
         """
-        owner = _owner(client, every)
         if (held := self._held.use(session_id, owner)) is not None:
             return held
         history = await self._store().sessions.history(session_id, owner)
@@ -90,7 +89,7 @@ class SessionStore:
         session = Session(
             id=session_id,
             owner=history.session.owner,
-            prompt=replace(prompt, client=client),
+            prompt=replace(prompt, client=history.session.owner),
             messages=history.messages,
             agent_session_id=history.session.agent_session_id,
             metadata=history.session.metadata,
@@ -169,14 +168,14 @@ class SessionStore:
 
     # Looking at sessions, and changing them.
 
-    async def look_up(self, prefix: str, client: str, every: bool = False) -> StoredSession:
+    async def look_up(self, prefix: str, owner: str | None) -> StoredSession:
         """The session of that id, or the only one whose id begins so.
 
         Raises:
             NotFound: there is none.
             InvalidRequest: there are several.
         """
-        session, number = await self._store().sessions.find(prefix, _owner(client, every))
+        session, number = await self._store().sessions.find(prefix, owner)
         if session is not None:
             return self._as_it_is(session)
         if number:
@@ -186,14 +185,13 @@ class SessionStore:
         raise _no_session()
 
     async def messages(
-        self, session_id: str, client: str, every: bool = False
+        self, session_id: str, owner: str | None
     ) -> tuple[StoredMessage, ...] | None:
         """The messages of the session of that full id; None when nobody holds them.
 
         Raises:
             NotFound: there is no such session.
         """
-        owner = _owner(client, every)
         session = await self._store().sessions.get(session_id, owner)
         if session is None:
             raise _no_session()
@@ -210,8 +208,7 @@ class SessionStore:
 
     async def list(
         self,
-        client: str,
-        every: bool = False,
+        owner: str | None,
         *,
         backend: str | None = None,
         status: str | None = None,
@@ -234,7 +231,7 @@ class SessionStore:
         check_page(limit, offset)
         page = await self._store().sessions.list(
             SessionQuery(
-                owner=_owner(client, every),
+                owner=owner,
                 backend=backend,
                 status=None if status is None else status_of(status),
                 tag=tag,
@@ -254,8 +251,7 @@ class SessionStore:
     async def update(
         self,
         session_id: str,
-        client: str,
-        every: bool = False,
+        owner: str | None,
         *,
         title: str | None = None,
         tags: tuple[str, ...] | None = None,
@@ -268,34 +264,32 @@ class SessionStore:
         """
         check_title(title or "")
         check_tags(tags or ())
-        session = await self._store().sessions.update(
-            session_id, _owner(client, every), title=title, tags=tags
-        )
+        session = await self._store().sessions.update(session_id, owner, title=title, tags=tags)
         if session is None:
             raise _no_session()
         return self._as_it_is(session)
 
-    async def delete(self, session_id: str, client: str, every: bool = False) -> None:
+    async def delete(self, session_id: str, owner: str | None) -> None:
         """Forget the session of that full id. What runs in it goes on, and is not recorded.
 
         Raises:
             NotFound: there is none.
         """
-        if not await self._store().sessions.delete(session_id, _owner(client, every)):
+        if not await self._store().sessions.delete(session_id, owner):
             raise _no_session()
         self._held.drop(session_id)
 
-    async def fork(self, session_id: str, client: str, every: bool = False) -> StoredSession:
-        """A copy of the session of that full id, which belongs to who asks.
+    async def fork(self, session_id: str, owner: str | None, *, new_owner: str) -> StoredSession:
+        """A copy of the session of that full id, which belongs to another client or the same.
 
         Raises:
             NotFound: there is none.
         """
         fork = await self._store().sessions.fork(
             session_id,
-            _owner(client, every),
+            owner,
             new_id=self.new_id(),
-            new_owner=client,
+            new_owner=new_owner,
             now=time.time(),
         )
         if fork is None:
@@ -303,12 +297,12 @@ class SessionStore:
         self.created += 1
         held = self._held.peek(session_id)
         if held is not None and len(held.messages) == fork.message_count:
-            prompt = replace(held.prompt, client=client)
+            prompt = replace(held.prompt, client=new_owner)
             self._held.put(
                 replace(
                     held,
                     id=fork.id,
-                    owner=client,
+                    owner=new_owner,
                     prompt=prompt,
                     stored_messages=fork.message_count,
                 )
@@ -317,10 +311,6 @@ class SessionStore:
 
     def _as_it_is(self, session: StoredSession) -> StoredSession:
         return replace(session, status="active") if session.id in self._running else session
-
-
-def _owner(client: str, every: bool) -> str | None:
-    return None if every else client
 
 
 def _no_session() -> NotFound:

@@ -242,7 +242,7 @@ async def test_it_ends_when_the_daemon_stops(tmp_path: Path) -> None:
             running.signal(signal.SIGTERM)
             await feed.rest()
         assert await running.ended() == 0
-        lines = [line for line in running.log if line.get("route") == "/live"]
+        lines = [line for line in running.log if line.get("route") == "/api/v1/live"]
         assert [(line["event"], line["status"]) for line in lines] == [("request", 200)]
 
 

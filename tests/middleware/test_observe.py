@@ -60,7 +60,7 @@ async def test_one_line_without_content_for_every_request(service: Service) -> N
         (line["method"], line["route"], line["status"])
         for line in lines
         if line["event"] == "request"
-    ] == [("POST", "/prompt", 200), ("POST", "/prompt", 400), ("GET", "unknown", 404)]
+    ] == [("POST", PROMPT, 200), ("POST", PROMPT, 400), ("GET", "unknown", 404)]
     assert "SECRET" not in str(lines)
 
 

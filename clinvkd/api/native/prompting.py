@@ -41,8 +41,7 @@ async def check(engine: Engine, caller: Caller, body: Prompting) -> Checked:
     """
     session = None
     if body.session_id:
-        every = caller.scopes.every_session
-        session = await engine.sessions.get(body.session_id, caller.name, every)
+        session = await engine.sessions.get(body.session_id, caller.sees)
     approved = await engine.approve(body.asked(session), caller)
     keeping = Keeping(
         session_id=session.id if session else SessionStore.new_id(),

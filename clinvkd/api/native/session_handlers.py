@@ -32,10 +32,8 @@ _ERRORS = (NotFound, StoreUnavailable)
 async def sessions(request: web.Request) -> web.StreamResponse:
     """A page of sessions, the last used first."""
     query = query_of(request, SessionsQuery)
-    caller = request[CALLER]
     page = await request.app[ENGINE].sessions.list(
-        caller.name,
-        caller.scopes.every_session,
+        request[CALLER].sees,
         backend=query.backend,
         status=query.status,
         tag=query.tag,
@@ -66,13 +64,11 @@ async def sessions(request: web.Request) -> web.StreamResponse:
 async def session(request: web.Request) -> web.StreamResponse:
     """A session, named by its id or the beginning of it."""
     query = query_of(request, SessionQuery)
-    caller = request[CALLER]
-    store = request.app[ENGINE].sessions
-    every = caller.scopes.every_session
-    found = await store.look_up(request.match_info["id"], caller.name, every)
+    store, owner = request.app[ENGINE].sessions, request[CALLER].sees
+    found = await store.look_up(request.match_info["id"], owner)
     messages = None
     if query.include == "messages":
-        messages = await store.messages(found.id, caller.name, every)
+        messages = await store.messages(found.id, owner)
         if messages is None:
             raise NotFound(
                 "the messages of this session were not stored (session.store_content)",
@@ -95,11 +91,9 @@ async def update(request: web.Request) -> web.StreamResponse:
     body = body_of(request, SessionPatch)
     if body.title is None and body.tags is None:
         raise InvalidRequest("give title, tags or both", param="title")
-    caller = request[CALLER]
     changed = await request.app[ENGINE].sessions.update(
         request.match_info["id"],
-        caller.name,
-        caller.scopes.every_session,
+        request[CALLER].sees,
         title=body.title,
         tags=None if body.tags is None else tuple(body.tags),
     )
@@ -116,9 +110,8 @@ async def update(request: web.Request) -> web.StreamResponse:
 )
 async def delete(request: web.Request) -> web.StreamResponse:
     """Delete a session named by its full id."""
-    caller = request[CALLER]
     name = request.match_info["id"]
-    await request.app[ENGINE].sessions.delete(name, caller.name, caller.scopes.every_session)
+    await request.app[ENGINE].sessions.delete(name, request[CALLER].sees)
     return json_response(DeletedAnswer(id=name))
 
 
@@ -134,7 +127,7 @@ async def fork(request: web.Request) -> web.StreamResponse:
     """A new session of the caller's with the same history."""
     caller = request[CALLER]
     copy = await request.app[ENGINE].sessions.fork(
-        request.match_info["id"], caller.name, caller.scopes.every_session
+        request.match_info["id"], caller.sees, new_owner=caller.name
     )
     return json_response(session_answer(copy), status=201)
 
