@@ -117,6 +117,15 @@ class Database:
         with _understood(), self._connection.begin():
             yield
 
+    def empty_log(self) -> None:
+        """Take from the log beside the file what may have been deleted; outside of transactions.
+
+        As long as another process reads what is there, it stays, until the next time.
+        """
+        if (reason := sqlite.empty_log(self._connection)) is not None:
+            # What was asked is done and kept; why this was not concerns no caller.
+            _log.warning("the log of the database was not emptied", reason=reason)
+
     def clear_up(self, now: float) -> Mapping[str, int]:
         """See `Store.clear_up`."""
         with self._presence.alone() as alone:

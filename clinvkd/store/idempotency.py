@@ -121,4 +121,4 @@ class Idempotency:
     async def prune(self, older_than: float) -> int:
         """Forget what was claimed before `older_than` (seconds since the epoch); how many."""
         self._answers.prune(older_than)
-        return await self._worker.write(lambda database: database.idempotency.prune(older_than))
+        return await self._worker.erase(lambda database: database.idempotency.prune(older_than))

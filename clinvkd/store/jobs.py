@@ -182,7 +182,7 @@ class Jobs:
 
     async def delete(self, job_id: str, owner: str | None) -> bool:
         """Forget a job and its events; False when there is no such job."""
-        deleted = await self._worker.write(lambda database: database.jobs.delete(job_id, owner))
+        deleted = await self._worker.erase(lambda database: database.jobs.delete(job_id, owner))
         if deleted:
             self._contents.drop(job_id)
         return deleted
@@ -190,7 +190,7 @@ class Jobs:
     async def prune(self, older_than: float, most: int) -> int:
         """Forget up to `most` final jobs that ended before `older_than`; how many."""
         self._contents.prune(older_than)
-        return await self._worker.write(lambda database: database.jobs.prune(older_than, most))
+        return await self._worker.erase(lambda database: database.jobs.prune(older_than, most))
 
     def _with_words(self, job: StoredJob) -> StoredJob:
         return replace(job, error=self._contents.completed(job).error)

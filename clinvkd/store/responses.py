@@ -77,7 +77,7 @@ class Responses:
 
     async def delete(self, response_id: str, client: str) -> bool:
         """Forget a response; False when this client has none such."""
-        return await self._worker.write(
+        return await self._worker.erase(
             lambda database: database.responses.delete(response_id, client)
         )
 
@@ -109,4 +109,4 @@ class Responses:
 
     async def prune(self, older_than: float) -> int:
         """Forget what was created before `older_than` (seconds since the epoch); how many."""
-        return await self._worker.write(lambda database: database.responses.prune(older_than))
+        return await self._worker.erase(lambda database: database.responses.prune(older_than))

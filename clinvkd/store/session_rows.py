@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +26,7 @@ from .canonical import encode_binding, from_json, to_json
 from .heads import head_digest
 from .schema import session_messages, session_tags, sessions
 from .session_counts import SessionCounts
-from .session_search import conditions
+from .session_search import NEWEST_FIRST, Place, Slice, conditions, named, search
 from .session_values import (
     SUMMARY,
     message_values,
@@ -182,12 +183,12 @@ class SessionRows:
         return None, number
 
     def list(self, query: SessionQuery) -> SessionPage:
-        """See `Sessions.list`."""
+        """See `Sessions.list`; of a query without a text."""
         where = conditions(query)
         page = (
             select(*SUMMARY)
             .where(*where)
-            .order_by(sessions.c.updated_at.desc(), sessions.c.id.desc())
+            .order_by(*NEWEST_FIRST)
             .limit(query.limit)
             .offset(query.offset)
         )
@@ -198,6 +199,14 @@ class SessionRows:
             number = select(func.count()).select_from(sessions).where(*where)
             total = self._connection.execute(number).scalar_one()
         return SessionPage(found, total)
+
+    def search(self, query: SessionQuery, text: str, after: Place | None) -> Slice:
+        """See `session_search.search`."""
+        return search(self._connection, query, text, after)
+
+    def named(self, ids: Sequence[str]) -> tuple[StoredSession, ...]:
+        """See `session_search.named`."""
+        return named(self._connection, ids)
 
     def count(self, owner: str | None) -> int:
         """See `Sessions.count`."""

@@ -10,6 +10,7 @@ from ..prompt import Message, Prompt, Role
 from .canonical import JsonObject
 
 if TYPE_CHECKING:
+    from .session_search import Place, Slice
     from .worker import Worker
 
 SessionStatus: TypeAlias = Literal["active", "completed", "error", "canceled"]
@@ -238,8 +239,14 @@ class Sessions:
         return await self._worker.read(lambda database: database.sessions.find(prefix, owner))
 
     async def list(self, query: SessionQuery) -> SessionPage:
-        """A page of sessions, last used first."""
-        return await self._worker.read(lambda database: database.sessions.list(query))
+        """A page of sessions, last used first.
+
+        For a text they are looked through slice by slice, with time for other calls between: a
+        session that is used or deleted meanwhile may be missing.
+        """
+        if query.q is None:
+            return await self._worker.read(lambda database: database.sessions.list(query))
+        return await self._search(query, query.q)
 
     async def count(self, owner: str | None = None) -> int:
         """How many there are."""
@@ -264,7 +271,7 @@ class Sessions:
 
     async def delete(self, session_id: str, owner: str | None) -> bool:
         """Forget a session and its messages; False when there is no such session."""
-        return await self._worker.write(
+        return await self._worker.erase(
             lambda database: database.sessions.delete(session_id, owner)
         )
 
@@ -285,6 +292,25 @@ class Sessions:
     ) -> int:
         """Forget up to `most` sessions last used before `older_than` (seconds since the epoch),
         the longest unused first, but none of those with a `spared` id; how many."""
-        return await self._worker.write(
+        return await self._worker.erase(
             lambda database: database.sessions.prune(older_than, most, spared)
+        )
+
+    async def _search(self, query: SessionQuery, text: str) -> SessionPage:
+        ids: list[str] = []
+        total = 0
+        after: Place | None = None
+        while True:
+            part = await self._part(query, text, after)
+            first, behind = query.offset - total, query.offset + query.limit - total
+            ids += part.found[max(first, 0) : max(behind, 0)]
+            total += len(part.found)
+            if (after := part.last) is None:
+                break
+        found = await self._worker.read(lambda database: database.sessions.named(ids))
+        return SessionPage(found, total)
+
+    async def _part(self, query: SessionQuery, text: str, after: Place | None) -> Slice:
+        return await self._worker.read(
+            lambda database: database.sessions.search(query, text, after)
         )

@@ -138,6 +138,25 @@ def make_engine(path: Path) -> Engine:
     return engine
 
 
+def empty_log(connection: Connection) -> str | None:
+    """Write what is in the log to the file and cut the log to nothing, unless somebody reads it.
+
+    Returns:
+        Why it could not be written, or None.
+    """
+    # A checkpoint is no part of a transaction, so it goes past SQLAlchemy, which would begin one.
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute("PRAGMA busy_timeout=0")  # else it waits for readers
+    try:
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        return str(error)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECS * 1000:.0f}")
+    return None
+
+
 def check(path: Path) -> None:
     """Look through the whole file, which takes as long as reading it.
 

@@ -34,6 +34,7 @@ REOPEN_AFTER_SECS = 2.0
 class _Call:
     function: Callable[[Database], Any]
     writes: bool
+    erases: bool
     future: asyncio.Future[Any]
 
 
@@ -84,6 +85,14 @@ class Worker:
         """
         return await self.submit(function, writes=True)
 
+    async def erase(self, function: Callable[[Database], _Result]) -> _Result:
+        """The same as `write`; then what it deleted is not in the log beside the file either.
+
+        Raises:
+            StoreUnavailable: as `write`.
+        """
+        return await self.submit(function, writes=True, erases=True)
+
     async def aclose(self) -> None:
         """Finish all calls made so far, close the database, end the thread."""
         if not self._closed:
@@ -93,7 +102,7 @@ class Worker:
         self._thread.join()
 
     def submit(
-        self, function: Callable[[Database], _Result], *, writes: bool
+        self, function: Callable[[Database], _Result], *, writes: bool, erases: bool = False
     ) -> asyncio.Future[_Result]:
         """Put a call in the queue now, before all that follow; what it gives comes later.
 
@@ -103,7 +112,7 @@ class Worker:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         future: asyncio.Future[_Result] = self._loop.create_future()
-        self._calls.put(_Call(function, writes, future))
+        self._calls.put(_Call(function, writes, erases, future))
         return future
 
     # In the thread.
@@ -123,7 +132,10 @@ class Worker:
     def _serve(self) -> bool:
         """Answer the calls that wait; whether more may come. Nothing of them is held afterwards."""
         batch, more = self._next_batch()
-        self._post(_deliver, self._answers(batch))
+        answers = self._answers(batch)
+        if self._database is not None and any(call.erases for call in batch):
+            self._database.empty_log()
+        self._post(_deliver, answers)
         return more
 
     def _next_batch(self) -> tuple[list[_Call], bool]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clinvkd.store import SessionQuery, Store
+from clinvkd.store import SessionQuery, Store, session_search
 
 from .session_samples import ID, OTHER, assistant, recorded, turn, user
 
@@ -88,6 +89,41 @@ async def test_filters(store: Store) -> None:
     assert await found(status="active", running=running) == {"a zebra"}
     assert await found(status="completed", running=running) == {"c"}
     assert await found(status="active") == set()
+
+
+async def test_a_text_is_searched_slice_by_slice(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_search, "SLICE", 3)
+    for number in range(20):
+        text = "odd" if number % 2 else "even"
+        await recorded(store, turn(text, session_id=f"{number:032x}",
+                                   ended_at=float(number // 4)))  # fmt: skip
+    odd = [f"{number:032x}" for number in range(19, 0, -2)]
+    for limit, offset in ((100, 0), (1, 0), (4, 0), (4, 3), (10, 9), (1, 10)):
+        query = SessionQuery(owner="alice", q="ODD", limit=limit, offset=offset)
+        page = await store.sessions.list(query)
+        assert [session.id for session in page.sessions] == odd[offset : offset + limit]
+        assert page.total == 10
+    nobody = await store.sessions.list(SessionQuery(owner="bob", q="odd"))
+    assert (nobody.sessions, nobody.total) == ((), 0)
+
+
+async def test_a_search_lets_others_use_the_store(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_search, "SLICE", 1)
+    for number in range(20):
+        await recorded(store, turn("hay", session_id=f"{number:032x}"))
+    everything = SessionQuery(owner="alice", q="hay")
+    search = asyncio.get_running_loop().create_task(store.sessions.list(everything))
+    await asyncio.sleep(0)
+    assert await store.sessions.delete(f"{7:032x}", "alice")
+    assert not search.done()
+    page = await search
+    assert {session.id for session in page.sessions} == {
+        f"{number:032x}" for number in range(20) if number != 7
+    }
 
 
 async def test_the_counts_are_those_of_the_rows(store: Store) -> None:

@@ -231,12 +231,29 @@ async def test_what_a_deleted_session_said_is_not_in_the_file_any_more(path: Pat
     async with opened(path) as store:
         long = "platypus " * 2_000
         await recorded(store, turn(long, session_id=ID))
-        await recorded(store, turn("a short platypus", session_id=OTHER))
+        await recorded(store, turn("a short walrus", session_id=OTHER))
+        assert files_with(path, b"platypus") == {f"{path.name}-wal"}
     assert files_with(path, b"platypus") == {path.name}
     async with opened(path) as store:
         await store.sessions.delete(ID, "alice")
+        assert files_with(path, b"platypus") == set()
+        assert files_with(path, b"walrus") == {path.name}
         assert await store.sessions.prune(1e12, 10) == 1
-    assert files_with(path, b"platypus") == set()
+        assert files_with(path, b"walrus") == set()
+
+
+async def test_who_reads_the_file_meanwhile_holds_no_deletion_up(path: Path) -> None:
+    async with opened(path) as store:
+        await recorded(store, turn("a platypus", session_id=ID))
+        await recorded(store, turn("one", session_id=OTHER))
+        with closing(sqlite3.connect(path)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM sessions").fetchone() == (2,)
+            assert await store.sessions.delete(ID, "alice")
+            assert reader.execute("SELECT count(*) FROM sessions").fetchone() == (2,)
+        assert files_with(path, b"platypus")
+        assert await store.sessions.delete(OTHER, "alice")
+        assert files_with(path, b"platypus") == set()
 
 
 def files_with(path: Path, word: bytes) -> set[str]:
