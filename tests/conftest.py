@@ -16,9 +16,14 @@ settings.register_profile("clinvk", deadline=None)
 settings.load_profile("clinvk")
 
 
-# A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what it puts in the background deaf to Ctrl-C, nohup what it starts deaf to its
+# terminal's end, and children inherit that.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 
 @pytest.fixture(autouse=True)
