@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from statistics import median
 
 import pytest
 
@@ -16,19 +17,25 @@ from .watch import watching
 
 pytestmark = pytest.mark.timeout(600)  # the first test of a release may have to make its tree
 
+RESTARTS = 5
+
 SLOW = "[[slow 0.05]] [[long 1200]]"
 """A prompt whose answer takes a minute."""
 
 
 def test_it_is_ready_soon(service: Machine, record_property: Callable[[str, object], None]) -> None:
     cold = service.startup()
-    began = time.monotonic()
-    service.systemctl("restart", SERVICE)
-    whole = time.monotonic() - began
+    whole, ready = [], []
+    for _ in range(RESTARTS):
+        service.systemctl("reset-failed", SERVICE)  # else it were started too often
+        began = time.monotonic()
+        service.systemctl("restart", SERVICE)
+        whole.append(time.monotonic() - began)
+        ready.append(service.startup())
     figure(
         record_property,
-        f"exec to READY {cold:.2f} s; `systemctl restart clinvk` {whole:.2f} s, "
-        f"of which exec to READY {service.startup():.2f} s",
+        f"exec to READY {cold:.2f} s; of {RESTARTS} `systemctl restart clinvk` the median is"
+        f" {median(whole):.2f} s, of which exec to READY {median(ready):.2f} s",
     )
     assert service.property("StatusText") == (
         "Listening on 127.0.0.1:8080 and unix:/run/clinvk/clinvk.sock; default backend: echo."
