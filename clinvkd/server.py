@@ -20,8 +20,8 @@ from aiohttp import web
 
 from . import log
 from .access_log import AccessLog, structured
-from .api import DIALECTS
-from .api.endpoint import ENGINE, KEY_RING, build_models
+from .api import DIALECTS, build_models
+from .api.endpoint import ENGINE, KEY_RING
 from .api.metrics import METRICS, METRICS_APART, measuring
 from .config import Settings, home_directory
 from .engine import Engine

@@ -34,8 +34,7 @@ with quick_imports():
     import clinvkd.server
     while_importing = gc.isenabled()
 
-from clinvkd.api import DIALECTS
-from clinvkd.api.endpoint import build_models
+from clinvkd.api import DIALECTS, build_models
 from clinvkd.api.media import _trusting
 from clinvkd.config import Settings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from .anthropic import AnthropicDialect
 from .dialect import Dialect
 from .meta import MetaDialect
@@ -23,3 +25,16 @@ def dialect_of(path: str) -> type[Dialect]:
         if path.startswith(dialect.prefix):
             return dialect
     return DIALECTS[-1]
+
+
+async def build_models() -> None:
+    """Build the models of all routes, which are made unbuilt: the start does not wait for them.
+
+    A request that comes before its model was built builds it. The event loop is never held up
+    for longer than one model takes, some milliseconds.
+    """
+    for dialect in DIALECTS:
+        for declared in dialect.endpoints:
+            for model in declared.models:
+                model.model_rebuild()
+                await asyncio.sleep(0)

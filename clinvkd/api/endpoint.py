@@ -5,7 +5,6 @@ Requests are checked against it, and the OpenAPI document is made of it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -42,7 +41,6 @@ CLAIM = web.RequestKey("claim", Claim)
 JOB = web.RequestKey("job", str)
 """The job that stands for the request, when there is one."""
 _BODY = web.RequestKey("body", BaseModel)
-_endpoints: dict[Handler, Endpoint] = {}
 
 
 JSON = "application/json"
@@ -104,6 +102,14 @@ class Endpoint:
     returns: tuple[Returns, ...] = ()
     raises: tuple[type[ClinvkError], ...] = ()
 
+    @property
+    def models(self) -> tuple[type[BaseModel], ...]:
+        """The models of what it takes and gives."""
+        found = (self.body, self.query, *(each.body for each in self.returns))
+        return tuple(
+            each for each in found if isinstance(each, type) and issubclass(each, BaseModel)
+        )
+
 
 def endpoint(
     method: str,
@@ -120,7 +126,7 @@ def endpoint(
     """Declare the decorated handler as a route."""
 
     def declare(handler: Handler) -> Endpoint:
-        declared = Endpoint(
+        return Endpoint(
             method=method,
             path=path,
             handler=handler,
@@ -132,23 +138,8 @@ def endpoint(
             returns=returns,
             raises=raises,
         )
-        _endpoints[handler] = declared
-        return declared
 
     return declare
-
-
-async def build_models() -> None:
-    """Build the models of all routes, which are made unbuilt: the start does not wait for them.
-
-    A request that comes before its model was built builds it. The event loop is never held up
-    for longer than one model takes, some milliseconds.
-    """
-    for declared in _endpoints.values():
-        for model in (declared.body, declared.query, *(each.body for each in declared.returns)):
-            if isinstance(model, type) and issubclass(model, BaseModel):
-                model.model_rebuild()
-                await asyncio.sleep(0)
 
 
 def set_body(request: web.Request, body: BaseModel) -> None:
