@@ -268,6 +268,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--context", type=_positive, default=4096, help="tokens per conversation")
     parser.add_argument("--threads", type=_positive, default=max(1, cores - 1))
     parser.add_argument("--slots", type=_positive, default=2, help="turns at the same time")
+    parser.add_argument(
+        "--seed", type=_positive, help="of prompts without their own (default: another each time)"
+    )
     return parser.parse_args(arguments)
 
 
@@ -298,7 +301,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         engine,
         model=settings.model.stem,
         slots=settings.slots,
-        sampling={} if given.model else _BUNDLED_SAMPLING,
+        sampling={
+            **({} if given.model else _BUNDLED_SAMPLING),
+            **({} if given.seed is None else {"seed": given.seed}),
+        },
     )
     serve(agent, output_descriptor=protocol_output)
     # At once: an orderly end would wait for generations nobody reads any more.

@@ -110,6 +110,20 @@ async def test_same_seed_gives_the_same_answer(local: AgentClient) -> None:
     assert answers[0] == answers[1] != answers[2]
 
 
+async def test_a_configured_seed_is_of_prompts_without_their_own(tmp_path: Path) -> None:
+    limits = ("--context", "512", "--threads", "1", "--slots", "1", "--seed", "7")
+    own: tuple[dict[str, int], ...] = ({}, {}, {"seed": 7}, {"seed": 8})
+    answers = []
+    async with running_agent(tmp_path, "local", *limits) as local:
+        for options in own:
+            session = await local.new_session()
+            answering, _ = await local.prompt(
+                session, STORY, temperature=1.5, top_p=1.0, max_tokens=12, **options
+            )
+            answers.append(answering.text)
+    assert answers[0] == answers[1] == answers[2] != answers[3]
+
+
 async def test_max_tokens_and_stop_end_the_answer(local: AgentClient) -> None:
     session = await local.new_session()
     _, result = await local.prompt(session, STORY, max_tokens=5)

@@ -109,6 +109,10 @@ class Run:
             case _:
                 return text == f"{DEFAULT_TEXT} marker={marker}"
 
+    def ended(self, told: str, by_itself: str, at_the_limit: str) -> bool:
+        """Whether an answer ended as it should: the local model may talk until its limit."""
+        return told == by_itself or (self.backend == "local" and told == at_the_limit)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -266,6 +270,9 @@ async def staged(
         "models": {"strict_models": True, "aliases": {alias: backend}},
         "log": {"level": "error"},
     }
+    if backend == "local":
+        # Left to chance, one answer of 200 goes on to its limit, and some SDKs then raise.
+        only[backend]["extra_flags"] = ["--seed", "1"]
     if backend not in REAL:
         async with _serving(folder, settings) as served:
             yield Stage(backend, served, None, folder)
