@@ -122,9 +122,7 @@ class Database:
 
         As long as another process reads what is there, it stays, until the next time.
         """
-        if (reason := sqlite.empty_log(self._connection)) is not None:
-            # What was asked is done and kept; why this was not concerns no caller.
-            _log.warning("the log of the database was not emptied", reason=reason)
+        sqlite.empty_log(self._connection)
 
     def clear_up(self, now: float) -> Mapping[str, int]:
         """See `Store.clear_up`."""

@@ -138,11 +138,11 @@ def make_engine(path: Path) -> Engine:
     return engine
 
 
-def empty_log(connection: Connection) -> str | None:
+def empty_log(connection: Connection) -> None:
     """Write what is in the log to the file and cut the log to nothing, unless somebody reads it.
 
-    Returns:
-        Why it could not be written, or None.
+    Raises:
+        sqlite3.Error: it cannot be written.
     """
     # A checkpoint is no part of a transaction, so it goes past SQLAlchemy, which would begin one.
     driver = connection.connection.driver_connection
@@ -150,11 +150,8 @@ def empty_log(connection: Connection) -> str | None:
     driver.execute("PRAGMA busy_timeout=0")  # else it waits for readers
     try:
         driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except sqlite3.Error as error:
-        return str(error)
     finally:
         driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECS * 1000:.0f}")
-    return None
 
 
 def check(path: Path) -> None:

@@ -133,10 +133,19 @@ class Worker:
         """Answer the calls that wait; whether more may come. Nothing of them is held afterwards."""
         batch, more = self._next_batch()
         answers = self._answers(batch)
-        if self._database is not None and any(call.erases for call in batch):
-            self._database.empty_log()
+        if any(call.erases for call in batch):
+            self._empty_log()
         self._post(_deliver, answers)
         return more
+
+    def _empty_log(self) -> None:
+        """What was deleted is deleted for good, whatever becomes of this: it ends no thread."""
+        if self._database is None:
+            return
+        try:
+            self._database.empty_log()
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            _log.warning("the log of the database was not emptied", reason=str(error))
 
     def _next_batch(self) -> tuple[list[_Call], bool]:
         """All calls that wait, at least one, and whether more may come."""

@@ -109,10 +109,6 @@ class Run:
             case _:
                 return text == f"{DEFAULT_TEXT} marker={marker}"
 
-    def ended(self, told: str, by_itself: str, at_the_limit: str) -> bool:
-        """Whether an answer ended as it should: the local model may talk until its limit."""
-        return told == by_itself or (self.backend == "local" and told == at_the_limit)
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from clinvkd.events import Usage
 from clinvkd.prompt import Message, Text, Tool, ToolResult
@@ -18,6 +19,7 @@ from clinvkd.store import (
     StoredMessage,
     StoredSession,
     decode_binding,
+    sqlite,
 )
 
 from .samples import HISTORY, opened
@@ -254,6 +256,20 @@ async def test_who_reads_the_file_meanwhile_holds_no_deletion_up(path: Path) -> 
         assert files_with(path, b"platypus")
         assert await store.sessions.delete(OTHER, "alice")
         assert files_with(path, b"platypus") == set()
+
+
+async def test_a_log_that_cannot_be_emptied_costs_no_deletion(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sqlite, "empty_log", fails)
+    async with opened(path) as store:
+        await recorded(store, turn("one", session_id=ID))
+        assert await store.sessions.delete(ID, "alice")
+        assert await store.sessions.get(ID, "alice") is None
+        assert (await recorded(store, turn("two", session_id=OTHER))).title == "two"
 
 
 def files_with(path: Path, word: bytes) -> set[str]:
