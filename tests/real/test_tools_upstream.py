@@ -111,7 +111,9 @@ async def exchanged(cli: str, folder: Path) -> RecordedRequest:
     async with AGENTS[cli](lambda request: answer(shown, request)) as provider:
         agent = prepare(cli, provider.url, folder)
         command = [*agent.command, *(["--acp"] if cli == "gemini" else [])]
-        section = {"command": command, "environment": agent.environment, "pool": {"agents": 1}}
+        # Without a spare: the conversation that waits for the result would give way to one.
+        pool = {"agents": 1, "spares": 0}
+        section = {"command": command, "environment": agent.environment, "pool": pool}
         function = {"name": "order", "description": DESCRIPTION, "parameters": SCHEMA}
         said: list[Any] = [{"role": "user", "content": "go"}]
         message: dict[str, Any] = {}
