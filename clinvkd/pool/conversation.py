@@ -58,6 +58,8 @@ class Conversation:
         """The waiting events were taken: read on."""
         if self.paused:
             self.paused = False
+            if self.play is not None:
+                self.play.progress = time.monotonic()  # its silence was ours
             self.agent.pause_reading(False)
 
     def interrupt(self) -> None:

@@ -126,10 +126,10 @@ async def test_a_configured_seed_is_of_prompts_without_their_own(tmp_path: Path)
 
 async def test_max_tokens_and_stop_end_the_answer(local: AgentClient) -> None:
     session = await local.new_session()
-    _, result = await local.prompt(session, STORY, max_tokens=5)
+    _, result = await local.prompt(session, STORY, max_tokens=5, seed=1)
     assert result["stopReason"] == "max_tokens"
     assert result["usage"]["outputTokens"] == 5
-    answering, result = await local.prompt(session, STORY, stop=["e"])
+    answering, result = await local.prompt(session, STORY, stop=["e"], seed=1)
     assert result["stopReason"] == "end_turn"
     assert "e" not in answering.text
 
@@ -162,7 +162,7 @@ async def test_a_schema_the_engine_cannot_use_is_refused(local: AgentClient) -> 
 
 async def test_cancel_ends_the_turn_and_frees_its_slot(local: AgentClient) -> None:
     session, other = await local.new_session(), await local.new_session()
-    answering = local.start(session, STORY)
+    answering = local.start(session, STORY, seed=1)
     await answering.reach(3)
     queued = local.start(other, "Say hello.", max_tokens=4)
     local.cancel(session)
@@ -175,9 +175,9 @@ async def test_cancel_ends_the_turn_and_frees_its_slot(local: AgentClient) -> No
 
 async def test_cancel_reaches_a_turn_that_waits_for_a_slot(local: AgentClient) -> None:
     session, other = await local.new_session(), await local.new_session()
-    running = local.start(session, STORY)
+    running = local.start(session, STORY, seed=1)
     await running.reach(1)
-    queued = local.start(other, STORY)
+    queued = local.start(other, STORY, seed=1)
     local.cancel(other)
     assert await queued.finished == {"stopReason": "cancelled"}
     assert queued.updates == []
@@ -189,7 +189,7 @@ async def test_two_sessions_share_two_slots_without_mixing(tmp_path: Path) -> No
     limits = ("--context", "512", "--threads", "1", "--slots", "2")
     async with running_agent(tmp_path, "local", *limits) as local:
         sessions = [await local.new_session(), await local.new_session()]
-        answers = [local.start(session, STORY, max_tokens=60) for session in sessions]
+        answers = [local.start(session, STORY, max_tokens=60, seed=1) for session in sessions]
         await asyncio.gather(*(answering.finished for answering in answers))
     last = {session: position for position, session in enumerate(local.order)}
     first = {session: position for position, session in reversed(list(enumerate(local.order)))}
@@ -230,14 +230,14 @@ async def test_another_model_name_is_refused(local: AgentClient) -> None:
 
 async def test_end_of_input_ends_the_process_while_it_generates(local: AgentClient) -> None:
     session = await local.new_session()
-    await local.start(session, STORY).reach(1)
+    await local.start(session, STORY, seed=1).reach(1)
     local.close_input()
     assert await local.exited == 0
 
 
 async def test_termination_ends_the_process_while_it_generates(local: AgentClient) -> None:
     session = await local.new_session()
-    await local.start(session, STORY).reach(1)
+    await local.start(session, STORY, seed=1).reach(1)
     local.transport.terminate()
     assert await local.exited != 0
 

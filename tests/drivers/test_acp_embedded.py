@@ -228,7 +228,7 @@ async def test_an_interrupted_echo_stays_usable(tmp_path: Path) -> None:
     reason="the local model is not installed",
 )
 async def test_local_answers_and_is_seeded(tmp_path: Path) -> None:
-    async with running("local", tmp_path) as pool:
+    async with running("local", tmp_path, "--seed", "1") as pool:
         events = await ask(pool, prompt("Say hello.", max_tokens=8))
         assert sum(isinstance(event, TextDelta) for event in events) > 1
         alone = completed(events).usage

@@ -92,14 +92,14 @@ async def test_a_backend_whose_agents_crash_at_the_start_is_down_and_recovers(
 ) -> None:
     broken = tmp_path / "broken"
     broken.touch()
-    limits = backend("--crash-while", str(broken), crash_budget=2, crash_window_secs=1.5)
+    limits = backend("--crash-while", str(broken), crash_budget=2, crash_window_secs=5)
     async with stage(limits, tmp_path) as pool:
         for _ in range(2):
             with pytest.raises(BackendUnavailable, match="status 7: no such account"):
                 await say(pool, "hello")
         with pytest.raises(BackendUnavailable, match="2 starts in a row failed") as caught:
             await say(pool, "hello")
-        assert caught.value.retry_after in (1, 2)
+        assert caught.value.retry_after in (1, 2, 3, 4, 5)
         assert "no such account" in (pool.crew.unavailable() or "")
         assert not [*pool.crew]
         broken.unlink()

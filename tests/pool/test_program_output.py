@@ -92,7 +92,7 @@ async def test_a_failure_is_none_and_is_tried_again(asker: Asker) -> None:
 async def test_a_program_that_does_not_end_is_ended(
     asker: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program_output, "_PATIENCE", 0.3)
+    monkeypatch.setattr(program_output, "_PATIENCE", 2)
     asker.write("echo half; exec sleep 600")
     assert await asker.ask() is None
     assert not psutil.pid_exists(asker.runs[0])

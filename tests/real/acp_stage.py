@@ -57,7 +57,7 @@ async def stage(
             "acp",
             (*agent.command, *ARGUMENTS[name]),
             environment=agent.environment,
-            pool={"agents": 1, "spares": 1, **pool},
+            pool={"agents": 1, "spares": 1, "start_timeout_secs": 100, **pool},
         )
         default = prompt("", backend=name, model=MODELS.get(name))
         async with running_pool(configured, AcpDriver, tmp_path / "run", {}, default) as running:

@@ -219,7 +219,7 @@ async def test_a_silent_provider_runs_into_our_own_limit(name: str, tmp_path: Pa
     async with stage(name, tmp_path) as on:
         await on.ask("warm")
         with pytest.raises(TurnTimeout):
-            await ask(on.pool, on.asked('%%{"silent":true}%%'), 3)
+            await ask(on.pool, on.asked('%%{"silent":true}%%'), 10)
         await on.provider.wait_for_disconnects(1)
         assert text_of(await on.ask("next")) == DEFAULT_TEXT
 

@@ -154,7 +154,7 @@ async def test_a_chat_leaves_nothing_on_the_disk(name: str, tmp_path: Path) -> N
 
 @BOTH
 async def test_twenty_conversations_at_once_are_not_mixed_up(name: str, tmp_path: Path) -> None:
-    async with stage(name, tmp_path, agents=6) as on:
+    async with stage(name, tmp_path, agents=6, queue_wait_secs=100) as on:
         answers = await asyncio.gather(
             *(
                 on.ask(

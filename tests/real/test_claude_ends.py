@@ -148,7 +148,7 @@ async def test_a_provider_that_cannot_be_reached_is_unavailable(tmp_path: Path) 
 
 
 async def test_a_silent_provider_runs_into_our_own_limit(tmp_path: Path) -> None:
-    async with stage("claude", tmp_path, first_byte_timeout_secs=1) as on:
+    async with stage("claude", tmp_path, first_byte_timeout_secs=5) as on:
         with pytest.raises(TurnTimeout):
             await on.ask('%%{"silent":true}%%')
         assert text_of(await on.ask("and now?")) == "Hello from the fake provider."

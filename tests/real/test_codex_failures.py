@@ -84,7 +84,7 @@ async def test_answer_cut_short(stage: Stage) -> None:
 
 
 async def test_silent_provider(stage: Stage) -> None:
-    failed = await failure(stage.pool, asked(directed(silent=True)), secs=4)
+    failed = await failure(stage.pool, asked(directed(silent=True)), secs=10)
     assert isinstance(failed.error, TurnTimeout)
     await stage.provider.wait_for_disconnects(1)
     assert text_of(await stage.ask("again")) == DEFAULT_TEXT

@@ -377,7 +377,7 @@ class TestCatalog:
             assert text_of(exchange.events) == "Done."
 
     async def test_javascript_that_waits_no_longer(self, tmp_path: Path) -> None:
-        script = '// @exec: {"yield_time_ms": 300}\ntext(await tools.weather({city: "Oslo"}));'
+        script = '// @exec: {"yield_time_ms": 3000}\ntext(await tools.weather({city: "Oslo"}));'
         directive = {
             "tools": [{"name": "exec", "arguments": script, "custom": True}],
             "then": {"text": "too early"},

@@ -23,7 +23,7 @@ from clinvkd.prompt import Permissions
 from ..pool.stage import until
 from . import acp_stage, claude_stage, codex_stage
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 _CLAUDE = {"claude-hook", "claude-local-hook", "claude-key", "claude-mcp"}
 TAKEN_IF_TRUSTED = {

@@ -26,7 +26,7 @@ async def test_a_call_that_the_agent_gave_up_is_stopped_and_its_results_are_seed
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = gemini if name == "gemini" else launch
-    monkeypatch.setattr(module, "CALL_TIMEOUT_MSEC", 1_000)
+    monkeypatch.setattr(module, "CALL_TIMEOUT_MSEC", 5_000)
     async with stage(name, tmp_path) as on:
         one = Dialogue(on)
         (call,) = await one.say(Text(told(calls(name, ("get_weather", {"city": "Oslo"})))))

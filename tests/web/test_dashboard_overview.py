@@ -83,7 +83,7 @@ async def test_a_killed_agent_goes_and_another_comes(tab: Tab) -> None:
 
 async def test_text_of_a_turn_streams_in_and_its_end_is_told(tab: Tab) -> None:
     await tab.open()
-    async with talking(tab, "[[slow 0.02]] token"):
+    async with talking(tab, "[[slow 0.2]] token"):
         first, more = await tab.run(
             """
             const text = () => document.querySelector(".turn-text")?.innerText ?? "";

@@ -99,13 +99,23 @@ class Machine:
             time.sleep(_PAUSE)
 
     def journal(self, *more: str) -> str:
-        """What systemd and clinvk have logged about the service."""
+        """What systemd and clinvk have logged about the service, to the last line of it."""
+        self.run("journalctl", "--sync")
         return self.run("journalctl", f"--unit={SERVICE}", "--output=cat", *more)
 
     def daemon(self) -> int:
-        """Id of the daemon, as seen from outside."""
-        (pid,) = self.container.processes(SERVICE, "daemon")
-        return pid
+        """Id of the daemon, as seen from outside.
+
+        Raises:
+            TimeoutError: there is none, or it is not alone in its group.
+        """
+        deadline = time.monotonic() + PATIENCE
+        # An agent that starts leaves the daemon's group by itself.
+        while len(found := self.container.processes(SERVICE, "daemon")) != 1:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the daemon is one of {found}: {self.journal()}")
+            time.sleep(_PAUSE)
+        return found.pop()
 
     def agents(self) -> set[int]:
         """Ids of all agents, and of what they started."""
