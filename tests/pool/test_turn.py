@@ -101,7 +101,6 @@ async def test_a_slow_caller_stops_the_reading_of_its_own_agent(
             assert turn.conversation.paused
             assert psutil.Process().memory_info().rss - before < size * count / 4
             total = len(text_of(await anext(turn)))
-            assert not turn.conversation.paused
             turn._watch()  # nor may what it has not had the time to say since
             async with asyncio.timeout(PATIENCE):
                 async for batch in turn:
