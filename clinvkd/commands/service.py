@@ -6,23 +6,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from http.client import HTTPConnection, HTTPException
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..config import Settings
-from ..errors import ConfigError
 from ..pool.locate import Found
+from ..service import health
+from ..service import system as machine
 from ..service.installation import Command, File, Installation, Manager, own_program, render
 from ..service.launchd import Launchd
 from ..service.systemd import Systemd
 from .exit_status import EX_NOPERM, EX_UNAVAILABLE, FAILED
 
 _READY_SECS = 60.0
-_SYSTEM_HOME = Path("/var/lib/clinvk")
-_SYSTEM_CONFIG = Path("/etc/clinvk/config.yaml")
 
 system_option = click.option(
     "--system", is_flag=True, help="For the whole machine, as its user `clinvk` (systemd only)."
@@ -56,17 +55,25 @@ def install(ctx: click.Context, *, system: bool, dry_run: bool, platform: str | 
     The programs of the agents are looked up as in this shell, and its PATH is recorded, because a
     service manager has another one. Doing it again changes what has changed, and nothing else.
     """
-    installation = _installation(system=system)
+    settings = machine.settings() if system else Settings.load()
+    installation = _installation(settings, system=system)
     manager = _manager(installation, platform, dry_run=dry_run)
     folders, files = manager.folders(), manager.files()
+    unwanted = [path for path in manager.unwanted() if path.exists()]
     if dry_run:
-        click.echo(render(folders, files, manager.enable(changed=True)), nl=False)
+        removed = [Command(("rm", str(path))) for path in unwanted]
+        click.echo(render(folders, files, [*removed, *manager.enable(changed=True)]), nl=False)
+    if obstacle := installation.obstacle():
+        raise click.UsageError(
+            f"the service of the machine cannot look into homes, and of this clinvk {obstacle} is"
+            " in one: install clinvk by a package, or below /opt or /usr/local"
+        )
+    if dry_run:
         return
     _need_root(ctx, system=system)
-    for name, found in installation.programs().items():
-        shown = str(found.path) if isinstance(found, Found) else "not found"
-        click.echo(f"{name:<10} {shown}")
+    _show_programs(installation)
     changed = _write(folders, files)
+    changed = _remove(unwanted) or changed
     _run(ctx, manager.enable(changed=changed))
     _wait_until_ready(ctx, installation.settings)
     click.echo("It runs, and will after the next start of the machine.")
@@ -85,20 +92,15 @@ def uninstall(ctx: click.Context, *, system: bool, dry_run: bool, platform: str 
     Configuration, keys, sessions and logs stay.
     """
     manager = _manager(_installation(system=system), platform, dry_run=dry_run)
-    files = [file for file in manager.files() if not file.kept]
+    paths = manager.removable()
     if dry_run:
-        click.echo("".join(f"rm {file.path}\n" for file in files), nl=False)
-        commands = [*manager.disable(), *manager.removed()]
-        click.echo("".join(f"{' '.join(each.argv)}\n" for each in commands), nl=False)
+        removed = [Command(("rm", "-f", str(path))) for path in paths]
+        for command in [*manager.disable(), *removed, *manager.removed()]:
+            click.echo(command)
         return
     _need_root(ctx, system=system)
     _run(ctx, manager.disable())
-    for file in files:
-        if file.path.exists():
-            file.path.unlink()
-            click.echo(f"removed {file.path}")
-        if file.path.parent.name in ("clinvk.service.d", "clinvk.socket.d"):
-            _remove_empty(file.path.parent)
+    _remove(paths)
     _run(ctx, manager.removed())
 
 
@@ -135,16 +137,15 @@ def logs(ctx: click.Context, *, system: bool, lines: int, follow: bool) -> None:
     _run(ctx, manager.logs(lines=lines, follow=follow))
 
 
-def _installation(*, system: bool) -> Installation:
-    try:
-        settings = Settings.load(_SYSTEM_CONFIG if system and _SYSTEM_CONFIG.exists() else None)
-    except PermissionError as error:
-        raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}") from None
+def _installation(settings: Settings | None = None, *, system: bool) -> Installation:
+    """Only `install` needs to know the settings: a wrong one must not keep anybody from the rest,
+    the log least of all.
+    """
     return Installation(
         program=own_program(sys.argv[0]),
-        home=_SYSTEM_HOME if system else Path(os.environ.get("HOME") or Path.home()),
+        home=machine.HOME if system else Path(os.environ.get("HOME") or Path.home()),
         user=os.getuid(),
-        settings=settings,
+        settings=settings or Settings(),
         environ=os.environ,
         system=system,
     )
@@ -168,6 +169,25 @@ def _need_root(ctx: click.Context, *, system: bool) -> None:
         ctx.exit(EX_NOPERM)
 
 
+def _show_programs(installation: Installation) -> None:
+    """Which agents the service will find, and which only this shell does."""
+    reached = installation.within_reach()
+    missed = False
+    for name, found in installation.programs().items():
+        if name in reached:
+            shown = str(reached[name].path)
+        elif isinstance(found, Found):
+            missed = True
+            shown = f"{found.path}: found, but not for the service"
+        else:
+            shown = "not found"
+        click.echo(f"{name:<10} {shown}")
+    if missed and installation.system:
+        click.echo("It cannot look into homes: install those agents below /usr/local, for example.")
+    elif missed:
+        click.echo("It uses no folder that everybody can change: chmod o-w, then install again.")
+
+
 def _write(folders: Iterable[Path], files: Iterable[File]) -> bool:
     """Write what is not as it should be; whether anything was."""
     for folder in folders:
@@ -187,9 +207,19 @@ def _write(folders: Iterable[Path], files: Iterable[File]) -> bool:
     return changed
 
 
-def _remove_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _remove(paths: Iterable[Path]) -> bool:
+    """Remove what is there, and drop-ins' folders that are empty then; whether anything was."""
+    removed = False
+    for path in paths:
+        if path.exists():
+            path.unlink()
+            click.echo(f"removed {path}")
+            removed = True
+        folder = path.parent
+        if folder.suffix == ".d" and folder.name.startswith("clinvk.") and folder.is_dir():
+            with suppress(OSError):  # somebody else has a drop-in there
+                folder.rmdir()
+    return removed
 
 
 def _run(ctx: click.Context, commands: Iterable[Command]) -> None:
@@ -206,22 +236,27 @@ def _run(ctx: click.Context, commands: Iterable[Command]) -> None:
             ctx.exit(0)  # the end of `logs --follow`
         if done.returncode and not command.may_fail:
             if command.argv[0] in ("systemctl", "launchctl") and "status" not in command.argv:
-                click.echo(f"clinvk: `{' '.join(command.argv)}` failed", err=True)
-                click.echo("Its log: clinvk service logs; all checks: clinvk doctor", err=True)
+                click.echo(f"clinvk: `{command}` failed", err=True)
+                _show_help(ctx)
             ctx.exit(done.returncode if done.returncode > 0 else FAILED)
 
 
 def _wait_until_ready(ctx: click.Context, settings: Settings) -> None:
     """Wait for the first answer: the service manager's socket holds the question until then."""
-    server = settings.server
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
-    connection = HTTPConnection(host, server.port, timeout=_READY_SECS)
+    host, port = health.address(settings.server)
     try:
-        connection.request("GET", "/health")
-        connection.getresponse().read()
-    except (OSError, HTTPException) as error:
-        click.echo(f"clinvk: no answer on {host}:{server.port}: {error}", err=True)
-        click.echo("Its log: clinvk service logs; all checks: clinvk doctor", err=True)
-        ctx.exit(EX_UNAVAILABLE)
-    finally:
-        connection.close()
+        answer = health.ask(host, port, _READY_SECS)
+    except OSError as error:
+        wrong = f"no answer on {host}:{port}: {error}"
+    else:
+        if answer is not None:
+            return
+        wrong = f"another program answers on {host}:{port}"
+    click.echo(f"clinvk: {wrong}", err=True)
+    _show_help(ctx)
+    ctx.exit(EX_UNAVAILABLE)
+
+
+def _show_help(ctx: click.Context) -> None:
+    option = " --system" if ctx.params.get("system") else ""
+    click.echo(f"Its log: clinvk service logs{option}; all checks: clinvk doctor{option}", err=True)

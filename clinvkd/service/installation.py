@@ -6,6 +6,7 @@ So it can be printed as well as carried out, on any machine.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,6 +46,10 @@ class Command:
     argv: tuple[str, ...]
     may_fail: bool = False
 
+    def __str__(self) -> str:
+        """As a shell takes it."""
+        return shlex.join(self.argv)
+
 
 class Manager(Protocol):
     """A service manager, and how clinvk is its service."""
@@ -54,6 +59,12 @@ class Manager(Protocol):
 
     def files(self) -> Sequence[File]:
         """All files of an installation."""
+
+    def unwanted(self) -> Sequence[Path]:
+        """What an earlier installation may have written, and must not be there now."""
+
+    def removable(self) -> Sequence[Path]:
+        """All that an installation may have written, whatever the configuration is now."""
 
     def enable(self, *, changed: bool) -> Sequence[Command]:
         """What makes it run with these files, now and after the next start of the machine."""
@@ -102,11 +113,20 @@ class Installation:
 
     def programs(self) -> dict[str, Found | NotFound]:
         """Every agent program by the name of its backend, as this shell finds it."""
-        environ = {**self.environ, "HOME": str(self.home)}
+        return self._located(self.environ)
+
+    def within_reach(self) -> dict[str, Found]:
+        """Those that the service will find."""
         return {
-            name: locate_agent(backend.command, environ)
-            for name, backend in self.settings.enabled_backends().items()
+            name: found
+            for name, found in self._located(self.variables()).items()
+            if isinstance(found, Found) and not self._hidden(found.path)
         }
+
+    def obstacle(self) -> str | None:
+        """What of clinvk itself the service could not look at, if it is for the machine."""
+        ours = (Path(self.program[0]), Path(sys.executable), Path(sys.prefix), Path(__file__))
+        return next((str(path) for path in ours if self._hidden(path)), None)
 
     def variables(self) -> dict[str, str]:
         """What of the shell the service gets, because its manager has an environment of its own."""
@@ -115,6 +135,13 @@ class Installation:
             recorded = {name: self.environ.get(name) for name in _RECORDED}
             found |= {name: str(Path(text).absolute()) for name, text in recorded.items() if text}
         return found
+
+    def _located(self, environ: Mapping[str, str]) -> dict[str, Found | NotFound]:
+        environ = {**environ, "HOME": str(self.home)}
+        return {
+            name: locate_agent(backend.command, environ)
+            for name, backend in self.settings.enabled_backends().items()
+        }
 
     def _path(self) -> list[Path]:
         """Folders of the programs first, then those of the shell that nobody else can change."""
@@ -131,13 +158,19 @@ class Installation:
     def _usable(self, folder: Path) -> bool:
         if not folder.is_absolute():
             return False
-        if self.system and any(folder.is_relative_to(home) for home in _HOMES):
-            return False  # the service cannot look into them
+        if self._hidden(folder):
+            return False
         try:
             status = folder.stat()
         except OSError:
             return False
         return stat.S_ISDIR(status.st_mode) and not status.st_mode & stat.S_IWOTH
+
+    def _hidden(self, path: Path) -> bool:
+        """Whether it lies, or leads, where the service of the machine cannot look."""
+        return self.system and any(
+            place.is_relative_to(home) for place in (path, path.resolve()) for home in _HOMES
+        )
 
 
 def own_program(argument: str) -> tuple[str, ...]:
@@ -157,5 +190,5 @@ def render(folders: Iterable[Path], files: Iterable[File], commands: Iterable[Co
     for file in files:
         kept = ", unless it exists" if file.kept else ""
         parts.append(f"==> {file.path} (mode {file.mode:04o}{kept})\n{file.text}")
-    parts.append("==> commands\n" + "".join(f"{' '.join(c.argv)}\n" for c in commands))
+    parts.append("==> commands\n" + "".join(f"{command}\n" for command in commands))
     return "\n".join(parts)

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConfigError
 from .installation import Command, File, Installation
 from .launchd_socket import LABEL, LISTENERS
 
@@ -31,6 +32,14 @@ class Launchd:
         """All files of an installation."""
         text = plistlib.dumps(self.property_list(), sort_keys=False).decode()
         return (File(self._file, text),)
+
+    def unwanted(self) -> Sequence[Path]:
+        """What an earlier installation may have written, and must not be there now: nothing."""
+        return ()
+
+    def removable(self) -> Sequence[Path]:
+        """All that an installation may have written, whatever the configuration is now."""
+        return (self._file,)
 
     def property_list(self) -> dict[str, Any]:
         """The job: launchd expands neither `~` nor variables, so everything is absolute."""
@@ -91,6 +100,8 @@ class Launchd:
 
     def _sockets(self) -> list[dict[str, Any]]:
         server = self._installation.settings.server
+        if server.port == 0:  # launchd would take another one at every start
+            raise ConfigError("server.port: launchd listens for clinvk and needs a port above 0")
         port: dict[str, Any] = {
             "SockNodeName": server.host,
             "SockServiceName": str(server.port),

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .installation import Command, File, Installation
+from .system import CONFIG
 
 _SERVICE, _SOCKET = "clinvk.service", "clinvk.socket"
 _DEFAULT = "127.0.0.1:8080"
 _PACKAGED = ("/usr/bin/clinvk",)
+_SYSUSERS = Path("/etc/sysusers.d/clinvk.conf")
+_TMPFILES = Path("/etc/tmpfiles.d/clinvk.conf")
 _CONFIGURATION = "# Configuration of clinvk: every key has a default; `clinvk config show`.\n"
 
 
@@ -38,6 +41,8 @@ class Systemd:
             if installation.system
             else Path(config) / "systemd" / "user"
         )
+        self._environment_file = self._folder / f"{_SERVICE}.d" / "environment.conf"
+        self._listen_file = self._folder / f"{_SOCKET}.d" / "listen.conf"
 
     def folders(self) -> Sequence[Path]:
         """Folders that must exist, beside those of the files."""
@@ -45,32 +50,44 @@ class Systemd:
 
     def files(self) -> Sequence[File]:
         """All files of an installation."""
-        drop_in = self._folder / f"{_SERVICE}.d" / "environment.conf"
-        files = [File(drop_in, self._environment())]
+        files = [File(self._environment_file, self._environment())]
         if listen := self._listen():
-            files.append(File(self._folder / f"{_SOCKET}.d" / "listen.conf", listen))
+            files.append(File(self._listen_file, listen))
         if self._packaged:
             return files
-        command = " ".join(quoted(word) for word in self._installation.program)
+        program, *arguments = self._installation.program
+        command = " ".join([quoted(program, dollars="$"), *map(quoted, arguments)])
         for name in (_SERVICE, _SOCKET):
             text = shipped(f"{self._scope}/{name}")
             text = text.replace("ExecStart=/usr/bin/clinvk ", f"ExecStart={command} ")
             files.append(File(self._folder / name, text))
         if self._installation.system:
             files += [
-                File(Path("/etc/sysusers.d/clinvk.conf"), shipped("clinvk.sysusers.conf")),
-                File(Path("/etc/tmpfiles.d/clinvk.conf"), shipped("clinvk.tmpfiles.conf")),
-                File(Path("/etc/clinvk/config.yaml"), _CONFIGURATION, kept=True),
+                File(_SYSUSERS, shipped("clinvk.sysusers.conf")),
+                File(_TMPFILES, shipped("clinvk.tmpfiles.conf")),
+                File(CONFIG, _CONFIGURATION, kept=True),
             ]
         return files
+
+    def unwanted(self) -> Sequence[Path]:
+        """What an earlier installation may have written, and must not be there now."""
+        return () if self._listen() else (self._listen_file,)
+
+    def removable(self) -> Sequence[Path]:
+        """All that an installation may have written, whatever the configuration is now."""
+        paths = [self._environment_file, self._listen_file]
+        if not self._packaged:  # else units of these names are edited copies, and somebody's own
+            paths += [self._folder / name for name in (_SERVICE, _SOCKET)]
+            paths += [_SYSUSERS, _TMPFILES] if self._installation.system else []
+        return paths
 
     def enable(self, *, changed: bool) -> Sequence[Command]:
         """What makes it run with these files; without a change a running one is left alone."""
         commands = []
         if self._installation.system and not self._packaged:
             commands += [
-                Command(("systemd-sysusers", "/etc/sysusers.d/clinvk.conf")),
-                Command(("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/clinvk.conf")),
+                Command(("systemd-sysusers", str(_SYSUSERS))),
+                Command(("systemd-tmpfiles", "--create", str(_TMPFILES))),
             ]
         commands += [self._run("daemon-reload"), self._run("enable", _SOCKET, _SERVICE)]
         if changed:
@@ -118,7 +135,9 @@ class Systemd:
         server = self._installation.settings.server
         host = {"localhost": "127.0.0.1"}.get(server.host, server.host)
         wanted = [f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"]
-        if wanted == [_DEFAULT] and not server.unix_socket:
+        # A mode that nobody set is the unit's: 0660 for the machine, where a group may come in.
+        mode = server.unix_socket_mode if "unix_socket_mode" in server.model_fields_set else None
+        if wanted == [_DEFAULT] and not server.unix_socket and mode is None:
             return None
         if server.port == 0 or not _is_address(host):
             raise ConfigError(
@@ -128,11 +147,12 @@ class Systemd:
         own = "/run/clinvk/clinvk.sock" if self._installation.system else "%t/clinvk/clinvk.sock"
         wanted.append(server.unix_socket.replace("%", "%%") or own)
         lines = "".join(f"ListenStream={address}\n" for address in wanted)
+        lines += f"SocketMode={mode}\n" if mode else ""
         return f"# Written by `clinvk service install`.\n[Socket]\nListenStream=\n{lines}"
 
     def _environment(self) -> str:
         lines = [
-            f"Environment={quoted(f'{name}={value}', always=True)}\n"
+            f"Environment={quoted(f'{name}={value}', dollars='$', always=True)}\n"
             for name, value in self._installation.variables().items()
         ]
         return (
@@ -156,11 +176,15 @@ def shipped(name: str) -> str:
     return (folder / name).read_text("utf-8")
 
 
-def quoted(word: str, *, always: bool = False) -> str:
-    """A word as units write it, meaning exactly itself (systemd.syntax(7), systemd.service(5))."""
-    text = word.replace("%", "%%")
-    if not always:
-        text = text.replace("$", "$$")  # variables are replaced in command lines only
+def quoted(word: str, *, dollars: str = "$$", always: bool = False) -> str:
+    """A word as units write it, meaning exactly itself (systemd.syntax(7), systemd.service(5)).
+
+    Args:
+        dollars: how a dollar sign is written: variables are replaced in the arguments of a command
+            line, but not in the path of its program, nor outside of command lines.
+        always: with quotation marks, needed or not.
+    """
+    text = word.replace("%", "%%").replace("$", dollars)
     if not always and re.fullmatch(r"[\w./:@%$+=,-]+", text):
         return text
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -77,6 +77,11 @@ def test_the_property_list_says_what_launchd_knows(server: dict[str, Any]) -> No
     assert file.path.name == f"{LABEL}.plist"
 
 
+def test_a_port_that_nobody_can_know_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"server\.port"):
+        Launchd(installation(server={"port": 0})).files()
+
+
 def test_the_log_folder_is_made_because_launchd_does_not() -> None:
     launchd = Launchd(installation())
     (folder,) = launchd.folders()
