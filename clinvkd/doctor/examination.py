@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ..config import Settings, config_path
 from ..errors import ConfigError
-from .daemon import check_address, check_unit
+from .daemon import check_address
 from .files import check_disk, check_files, check_keys
-from .finding import Finding, Patient, Verdict
+from .finding import Finding, Patient, Service, Verdict
 from .machine import check_limits, check_path, check_python
 from .programs import check_backends, check_node
+from .unit import check_unit
 
 __all__ = ["Finding", "Verdict", "examine"]
 
@@ -21,13 +22,17 @@ _CHECKS = (
 )  # fmt: skip
 
 
-def examine(path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
+def examine(
+    path: Path | None, shell: Mapping[str, str], service: Service | None = None
+) -> Iterator[Finding]:
     """Do all checks; each finding is given when it is made. Blocking, up to some seconds.
 
     Args:
         path: the configuration file, by default where the daemon looks for it.
-        environ: of the shell.
+        shell: its environment.
+        service: that of the machine, if it is to be examined.
     """
+    environ = shell if service is None else service.environ
     file, _ = config_path(path, environ)
     try:
         settings = Settings.load(path, environ=environ)
@@ -39,6 +44,11 @@ def examine(path: Path | None, environ: Mapping[str, str]) -> Iterator[Finding]:
     else:
         kind = "is right" if file.exists() else "is not there, so everything has its default"
         yield Finding("configuration", "ok", f"{file} {kind}")
-    patient = Patient(settings, file, environ)
+    patient = Patient(settings, file, shell, service)
     for check in _CHECKS:
-        yield from check(patient)
+        try:
+            yield from check(patient)
+        except Exception as error:  # noqa: BLE001 - the other checks are not to suffer for it
+            detail = f"the check itself failed: {type(error).__name__}: {error}"
+            remedy = "the other findings stand; this is a defect of clinvk, or a broken machine"
+            yield Finding(check.__name__.removeprefix("check_"), "fail", detail, remedy)

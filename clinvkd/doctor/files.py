@@ -23,7 +23,9 @@ def check_files(patient: Patient) -> Iterator[Finding]:
     """Owners and modes: who changes the configuration decides what runs as this user."""
     home = patient.home
     nearest = next(folder for folder in (home, *home.parents) if folder.exists())
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if patient.service is not None and not home.exists():
+        yield Finding("home", "ok", f"systemd makes {home} at the first start")
+    elif not os.access(nearest, os.W_OK | os.X_OK):
         remedy = f"chown it to this user, or set CLINVK_HOME: {nearest}"
         yield Finding("home", "fail", f"{home} cannot be written by this user", remedy)
     else:
@@ -39,8 +41,12 @@ def check_files(patient: Patient) -> Iterator[Finding]:
 def check_keys(patient: Patient) -> Iterator[Finding]:
     """Whether every source of keys can be read, and whether keys are needed."""
     server = patient.settings.server
+    passed = {} if patient.service is None else patient.service.keys
+    if isinstance(passed, Finding):
+        yield passed
+        return
     try:
-        found = KeySources(dict(patient.environ)).load(server)
+        found = {**passed, **KeySources(dict(patient.environ)).load(server)}
     except ConfigError as error:
         yield Finding("keys", "fail", str(error), "clinvk does not start with a broken source")
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ..config import Settings, home_directory
+from ..keys import Key
 
 Verdict: TypeAlias = Literal["ok", "warn", "fail"]
 
@@ -28,6 +29,23 @@ class Finding:
     remedy: str = ""
 
 
+Passed: TypeAlias = Mapping[str, Sequence[Key]] | Finding
+"""Keys by the name of their source, or what keeps them from being read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the service of the machine gets from systemd.
+
+    Attributes:
+        environ: its environment.
+        keys: what is passed to it as a credential.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    keys: Passed
+
+
 @dataclass(frozen=True, slots=True)
 class Patient:
     """What is examined.
@@ -35,12 +53,19 @@ class Patient:
     Attributes:
         settings: the configuration; the defaults, if it is wrong.
         path: its file, whether or not it exists.
-        environ: of the shell, without clinvk's keys being taken out.
+        shell: environment of the shell, without clinvk's keys being taken out.
+        service: that of the machine, if it is what is examined.
     """
 
     settings: Settings
     path: Path
-    environ: Mapping[str, str] = field(repr=False)
+    shell: Mapping[str, str] = field(repr=False)
+    service: Service | None = None
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """What clinvk and its agents run with."""
+        return self.shell if self.service is None else self.service.environ
 
     @property
     def home(self) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import platform
+import pwd
 import resource
 import stat
 import sys
@@ -15,6 +17,7 @@ from .finding import Finding, Patient
 
 _FEW_FILES = 1024
 _FEW_PROCESSES = 512
+_ADMINISTRATORS = ("root", "wheel", "sudo", "admin")  # groups that sudo lets do everything
 
 
 def check_python(_: Patient) -> Iterator[Finding]:
@@ -36,16 +39,19 @@ def check_path(patient: Patient) -> Iterator[Finding]:
             wrong = True
             detail = f"{entry!r} is relative, so the working directory decides what it is"
             yield Finding("path", "warn", detail, "take it out of PATH")
-        elif folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH:
+        elif folder.is_dir() and (found := _who_else(folder.stat())):
             wrong = True
-            remedy = f"chmod o-w {entry}, or take it out of PATH"
-            yield Finding("path", "warn", f"{entry} can be written by everybody", remedy)
+            who, change = found
+            remedy = f"{change} {entry}, or take it out of PATH"
+            yield Finding("path", "warn", f"{entry} {who}", remedy)
     if not wrong:
         yield Finding("path", "ok", f"{len(entries)} folders, none of which others can change")
 
 
-def check_limits(_: Patient) -> Iterator[Finding]:
+def check_limits(patient: Patient) -> Iterator[Finding]:
     """Files and processes that may be open at once."""
+    if patient.service is not None:
+        return  # its unit sets them; those of this shell mean nothing
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     unlimited = resource.RLIM_INFINITY
     if files != unlimited and files < _FEW_FILES:
@@ -64,6 +70,32 @@ def check_limits(_: Patient) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("limits.processes", "ok", f"{_count(processes)} processes")
+
+
+def _who_else(status: os.stat_result) -> tuple[str, str] | None:
+    """Who but root and this user can change a folder, and what would end that."""
+    if status.st_mode & stat.S_IWOTH:
+        return "can be written by everybody", "chmod o-w"
+    if status.st_uid not in (0, os.geteuid()):
+        return f"belongs to another user ({status.st_uid})", "chown root"
+    if status.st_mode & stat.S_IWGRP and (members := _other_members(status.st_gid)):
+        return f"can be written by its group ({', '.join(members)})", "chmod g-w"
+    return None
+
+
+def _other_members(group: int) -> list[str]:
+    """Who else is in a group: distributions and Homebrew leave folders to groups that have nobody
+    in them, only this user, or only people who may become root anyway.
+    """
+    try:
+        found = grp.getgrgid(group)
+    except KeyError:
+        return []
+    if found.gr_name in _ADMINISTRATORS:
+        return []
+    users = pwd.getpwall()
+    members = {*found.gr_mem, *(user.pw_name for user in users if user.pw_gid == group)}
+    return sorted(members - {user.pw_name for user in users if user.pw_uid in (0, os.geteuid())})
 
 
 def _count(limit: int) -> str:

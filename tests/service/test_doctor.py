@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import http.server
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from clinvkd.doctor import Finding, examine
+from clinvkd.doctor import Finding, examine, machine
 
 ONLY_ECHO = "backends: {claude: {enabled: false}, codex: {enabled: false}, \
 gemini: {enabled: false}, local: {enabled: false}}\n"
@@ -147,6 +149,62 @@ def test_folders_that_others_can_change_are_told(person: Person, tmp_path: Path)
     assert found[1].remedy.startswith(f"chmod o-w {shared}")
 
 
+STRANGER = 4_000_001
+
+
+def user(name: str, uid: int, gid: int) -> pwd.struct_passwd:
+    return pwd.struct_passwd((name, "x", uid, gid, "", "/", "/bin/sh"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "members", "told"),
+    [
+        (0o755, "me", "staff", ["ada"], None),
+        (0o755, "root", "staff", ["ada"], None),
+        (0o755, "ada", "ada", [], "belongs to another user"),
+        (0o775, "me", "staff", ["ada", "me"], "can be written by its group (ada, bob)"),
+        (0o2775, "root", "empty", [], None),  # Debian's /usr/local/bin
+        (0o775, "me", "private", ["me", "root"], None),
+        (0o775, "root", "admin", ["ada"], None),  # Homebrew's folders; they have sudo anyway
+        (0o775, "root", "unknown", [], None),
+    ],
+)
+def test_who_else_can_change_a_folder_of_programs_is_told(
+    person: Person, monkeypatch: pytest.MonkeyPatch,
+    mode: int, owner: str, group: str, members: list[str], told: str | None,
+) -> None:  # fmt: skip
+    people = {"root": 0, "me": os.geteuid() or 1, "ada": STRANGER, "bob": STRANGER + 1}
+    groups = {"staff": 50, "empty": 51, "private": 52, "admin": 80, "ada": STRANGER}
+
+    def named(number: int) -> grp.struct_group:
+        if group == "unknown":
+            raise KeyError(number)
+        return grp.struct_group((group, "x", number, members))
+
+    monkeypatch.setattr("os.geteuid", lambda: people["me"])
+    monkeypatch.setattr("grp.getgrgid", named)
+    monkeypatch.setattr(
+        "pwd.getpwall",
+        lambda: [user(n, uid, 50 if n == "bob" else uid) for n, uid in people.items()],
+    )
+    status = os.stat_result((mode, 0, 0, 1, people[owner], groups.get(group, 99), 0, 0, 0, 0))
+    found = machine._who_else(status)
+    assert (found and told and found[0].startswith(told)) if told else found is None
+
+
+def test_a_check_that_breaks_does_not_cost_the_report(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: os.stat_result) -> None:
+        raise ArithmeticError("no such number")
+
+    monkeypatch.setattr(machine, "_who_else", broken)
+    assert person.finding("path").detail == (
+        "the check itself failed: ArithmeticError: no such number"
+    )
+    assert person.findings("port") != []
+
+
 def test_files_that_others_can_read_or_change_are_told(person: Person) -> None:
     person.configuration.chmod(0o666)
     found = person.finding("configuration.file")
@@ -171,12 +229,14 @@ def test_keys_are_read_as_the_daemon_reads_them(person: Person) -> None:
 
 
 @contextmanager
-def answering(status: str) -> Iterator[int]:
+def answering(status: str, *, ours: bool = True) -> Iterator[int]:
     """Something that answers /health."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
+            if ours:
+                self.send_header("X-Request-Id", self.headers["X-Request-Id"])
             self.end_headers()
             self.wfile.write(status.encode())
 
@@ -207,6 +267,12 @@ def test_who_has_the_port_is_told(person: Person, answer: str, verdict: str, say
         found = person.finding("port")
     assert found.verdict == verdict
     assert says in found.detail
+
+
+def test_a_stranger_that_says_ok_to_everything_is_not_taken_for_clinvk(person: Person) -> None:
+    with answering('{"status": "ok"}', ours=False) as port:
+        person.configure("", port)
+        assert person.finding("port").detail.startswith("another program listens")
 
 
 def test_a_port_that_nobody_has_is_told(person: Person) -> None:
@@ -244,6 +310,26 @@ def test_the_state_of_the_unit_is_told(person: Person, active: str, verdict: str
     folder.mkdir(parents=True)
     (folder / "environment.conf").write_text("of another time\n")
     assert person.finding("service.files").remedy == "clinvk service install"
+    (folder / "environment.conf").unlink()
+    listen = folder.parent / "clinvk.socket.d" / "listen.conf"
+    listen.parent.mkdir()
+    listen.touch()
+    assert str(listen) in person.finding("service.files").detail
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has launchd")
+@pytest.mark.parametrize("server", ["{port: 0}", "{host: my.host}"])
+def test_an_address_that_systemd_cannot_have_is_one_finding_of_many(
+    person: Person, server: str
+) -> None:
+    person.program("systemctl", SYSTEMCTL.format("active"))
+    person.environ["PATH"] += f":{os.defpath}"
+    person.configuration.write_text(f"{ONLY_ECHO}server: {server}\n")
+    done = run(person, "--json")
+    (found,) = [each for each in json.loads(done.stdout) if each["check"] == "service.files"]
+    assert (done.returncode, found["verdict"]) == (1, "fail")
+    assert found["detail"].startswith("server.host, server.port: systemd listens for clinvk")
+    assert found["remedy"] == "correct it, then clinvk service install"
 
 
 def run(person: Person, *arguments: str) -> subprocess.CompletedProcess[str]:
