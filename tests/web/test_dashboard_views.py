@@ -235,6 +235,18 @@ async def test_usage_is_a_chart_and_a_table(tab: Tab) -> None:
     assert tab.browser.complaints == []
 
 
+async def test_an_address_that_cannot_be_decoded_names_no_session(tab: Tab) -> None:
+    await tab.open("sessions/%")
+    shown = await tab.run(
+        """
+        const problem = await until(() => texts(".conversation .problem").find((text) => text));
+        return [texts("h1"), problem];
+        """
+    )
+    assert shown[0] == ["Sessions"]
+    assert "no such session" in shown[1]
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_a_request_copied_as_curl_does_the_same_again(tab: Tab) -> None:
     assert await tab.stage.text(HOSTILE) == HOSTILE

@@ -99,7 +99,7 @@ class Dashboard {
       if (current) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    view.enter?.(decodeURIComponent(argument));
+    view.enter?.(decoded(argument));
     view.update?.(new Set(["connection", "snapshot", "turns", "requests"]));
     if (moved) view.node.querySelector("h1").focus({ preventScroll: true });
   }
@@ -118,6 +118,15 @@ class Dashboard {
     if (state === "lost" && !this.#lost) announce("The connection to the daemon is lost.");
     if (state === "live" && this.#lost) announce("The daemon is connected again.");
     this.#lost = state === "lost" || (this.#lost && state !== "live");
+  }
+}
+
+// What cannot be decoded stands for itself, and the view says that there is no such thing.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 
