@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 
 import pytest
 
+from ..api.service import eventually
 from ..gate.browser import PROGRAM
 from .tab import Tab
 
@@ -233,6 +235,36 @@ async def test_usage_is_a_chart_and_a_table(tab: Tab) -> None:
     assert any(number != "0" for number in shown["newest"].split()[2:])
     await tab.keep("usage")
     assert tab.browser.complaints == []
+
+
+async def test_cost_says_what_is_estimated_and_what_is_not_known(tab: Tab) -> None:
+    alpha = {"backend": "alpha", "prompt": "one two three"}
+    await tab.stage.text("free")
+    await tab.stage.post(alpha)
+    await tab.stage.post({**alpha, "model": "gpt-4o"})
+
+    async def booked() -> bool:
+        async with tab.stage.client.get("/api/v1/usage") as response:
+            total = (await response.json())["total"]
+        return bool(total["unpriced_requests"] and total["estimated_cost_usd"])
+
+    await eventually(booked)
+    await tab.open("usage")
+    figure, sums = await tab.run(
+        """
+        await one("section[aria-label=Sums] tbody tr");
+        return [
+          all(".figure").find((each) => each.innerText.startsWith("Cost")).innerText,
+          Object.fromEntries(all("section[aria-label=Sums] tbody tr").map((row) =>
+            [row.cells[0].innerText, row.cells[5].innerText])),
+        ];
+        """
+    )
+    marked = r"\$[\d.e-]+ est\. \+ \d+ unpriced turns?"
+    assert re.fullmatch(rf"Cost\s+{marked}", figure)
+    assert re.fullmatch(marked, sums["alpha"])
+    assert sums["echo"] == "$0"
+    await tab.keep("usage-cost")
 
 
 async def test_an_address_that_cannot_be_decoded_names_no_session(tab: Tab) -> None:

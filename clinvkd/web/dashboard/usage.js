@@ -3,7 +3,7 @@
 import { messageOf } from "./api.js";
 import { Chart, COLOURS, named } from "./chart.js";
 import { element, scrolled, setText } from "./dom.js";
-import { compact, money, number } from "./format.js";
+import { compact, money, number, plural } from "./format.js";
 import { labelled } from "./sessions.js";
 
 const PERIODS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"]];
@@ -53,8 +53,8 @@ class Usage {
           this.#days)),
       element("section", { class: "card", "aria-label": "Sums" }, this.#sums,
         element("p", { class: "quiet small" },
-          "Days are those of UTC. Cost is what agents tell, else an estimate from a table of "
-          + "prices; it is no bill.")));
+          "Days are those of UTC. Cost is what agents tell, else an estimate (est.) by a table of "
+          + "prices; what unpriced turns cost is not known and not in it. It is no bill.")));
   }
 
   enter() {
@@ -115,12 +115,16 @@ function summed(entries, group) {
   const sums = new Map();
   for (const entry of entries) {
     const name = entry[group] || NAMELESS[group];
-    const sum = sums.get(name) ?? { name, requests: 0, errors: 0, input: 0, output: 0, cost: 0 };
+    const sum = sums.get(name) ?? {
+      name, requests: 0, errors: 0, input: 0, output: 0, cost: 0, estimated: 0, unpriced: 0,
+    };
     sum.requests += entry.requests;
     sum.errors += entry.errors;
     sum.input += entry.token_usage.input_tokens;
     sum.output += entry.token_usage.output_tokens;
     sum.cost += entry.cost_usd;
+    sum.estimated += entry.estimated_cost_usd;
+    sum.unpriced += entry.unpriced_requests;
     sums.set(name, sum);
   }
   return [...sums.values()].sort((a, b) => b.requests - a.requests);
@@ -141,6 +145,13 @@ function seriesOf(entries, sums, group, days, of) {
   return series;
 }
 
+// What is known of a cost, and in words what is not.
+function cost(dollars, estimated, unpriced) {
+  const notes = [estimated > 0 && "est.", unpriced > 0 && `+ ${plural(unpriced, "unpriced turn")}`];
+  const note = notes.filter(Boolean).join(" ");
+  return [money(dollars), note && element("span", { class: "note" }, ` ${note}`)];
+}
+
 function figures(total) {
   const { token_usage: used } = total;
   return [
@@ -149,7 +160,7 @@ function figures(total) {
     ["Tokens in", compact(used.input_tokens)],
     ["of them cached", compact(used.cached_tokens)],
     ["Tokens out", compact(used.output_tokens)],
-    ["Cost", `${money(total.cost_usd)}${total.estimated_cost_usd ? " est." : ""}`],
+    ["Cost", cost(total.cost_usd, total.estimated_cost_usd, total.unpriced_requests)],
   ].map(([name, value]) =>
     element("div", { class: "figure" }, element("dt", {}, name), element("dd", {}, value)));
 }
@@ -159,7 +170,7 @@ function sumsTable(sums, group) {
   const [, head] = GROUPS.find(([name]) => name === group);
   return table(`Sums by ${group}`, [head, ...heads], sums.map((sum) => [
     sum.name, number(sum.requests), number(sum.errors), number(sum.input), number(sum.output),
-    money(sum.cost),
+    cost(sum.cost, sum.estimated, sum.unpriced),
   ]));
 }
 
