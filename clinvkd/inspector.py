@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -40,7 +41,7 @@ class InspectedRequest(NamedTuple):
     """A request that was answered; one is made for every request, so it is cheap to make.
 
     Attributes:
-        id: unique in this run of the daemon.
+        id: unique, among other runs of the daemon, too.
         request_id: as the log has it; callers may choose it.
         began_at: Unix time.
         target: path and query as they were asked for; may hold secrets.
@@ -96,11 +97,13 @@ class Inspector:
 
     def __init__(self) -> None:
         self._requests: deque[InspectedRequest] = deque()
+        # A page that stays open over a restart must not take one request for another.
+        self._run = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
     def next_id(self) -> str:
         """An id for a request, that no other has."""
-        return str(next(self._numbers))
+        return f"{self._run}-{next(self._numbers)}"
 
     def keep(self, request: InspectedRequest, most: int) -> None:
         """Keep a request, and no more than `most` of them."""

@@ -164,6 +164,20 @@ async def test_only_so_many_are_kept(tmp_path: Path) -> None:
     assert [body[-3] for body in bodies] == ["4", "3", "2"]
 
 
+async def test_an_id_of_another_run_names_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        await service.post(prompt="before")
+        async with service.client.get(REQUESTS) as response:
+            before = (await response.json())["data"][0]["id"]
+    async with serving(tmp_path) as service:
+        await service.post(prompt="after")
+        async with service.client.get(f"{REQUESTS}/{before}") as response:
+            assert response.status == 404
+        async with service.client.get(REQUESTS) as response:
+            (after,) = (await response.json())["data"]
+    assert after["id"] != before
+
+
 async def test_nothing_is_kept_where_it_is_off_but_watchers_are_told(tmp_path: Path) -> None:
     async with (
         serving(tmp_path, inspector={"requests": 0}) as service,

@@ -52,8 +52,8 @@ class Reply:
 
 
 class _GuardedServer(TestServer):
-    def __init__(self, app: web.Application, connections: Connections) -> None:
-        super().__init__(app)
+    def __init__(self, app: web.Application, connections: Connections, port: int | None) -> None:
+        super().__init__(app, port=port)
         self._guard = connections
 
     async def _make_runner(self, **options: Any) -> GuardedRunner:
@@ -62,20 +62,26 @@ class _GuardedServer(TestServer):
 
 @asynccontextmanager
 async def staged(
-    folder: Path, ring: KeyRing | None = None, *, alike: bool = True, **sections: Any
+    folder: Path,
+    ring: KeyRing | None = None,
+    *,
+    alike: bool = True,
+    port: int | None = None,
+    **sections: Any,
 ) -> AsyncIterator[Stage]:
     """The application with these sections of its configuration.
 
     Args:
         alike: whether all connections from this machine are counted together without a limit
             of their own, as they are in production.
+        port: what is listened on; None: any that is free.
     """
     settings = Settings.model_validate({"default_backend": "echo", **sections})
     home = folder / "home"
     home.mkdir(exist_ok=True)
     environ = {"PATH": str(folder / "no-programs"), "HOME": str(home), "LANG": "C.UTF-8"}
     connections = Connections(settings.server, None if alike else lambda _: False)
-    server = _GuardedServer(create_app(settings, environ, ring), connections)
+    server = _GuardedServer(create_app(settings, environ, ring), connections, port)
     client = TestClient(server, timeout=ClientTimeout(total=60), connector=TCPConnector(limit=0))
     async with client:
         engine = server.app[ENGINE]

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from ..api.service import eventually
 from ..gate.browser import PROGRAM
+from ..gate.stage import staged
 from .tab import Tab
 
 pytestmark = [
@@ -329,3 +331,39 @@ async def test_requests_are_filtered_and_the_pages_own_are_left_out(tab: Tab) ->
         """
     )
     assert none == ["There is no such request."]
+
+
+async def test_a_restart_adds_new_requests_and_mixes_them_with_no_old_ones(
+    tab: Tab, tmp_path: Path
+) -> None:
+    rows = "texts('.row-button').filter((text) => text === 'POST /api/v1/prompt').length"
+    async with staged(tmp_path) as stage:
+        port = stage.port
+        page = Tab(stage, tab.browser)
+        await stage.text("before the restart")
+        await page.open("requests")
+        await page.run(
+            f"await one('#connection[data-state=live]'); await until(() => {rows} === 1);"
+        )
+    async with staged(tmp_path, port=port) as stage:
+        await stage.text("before the page is back")
+        await page.run(f"await until(() => {rows} === 2);")
+        await stage.text("after the page is back")
+        said = await page.run(
+            f"""
+            await until(() => {rows} === 3);
+            const bodies = [];
+            for (const row of all(".row-button").slice(0, 2)) {{
+              row.click();
+              const body = await until(() => texts("pre[aria-label=Body]").find((text) =>
+                !bodies.includes(text)));
+              bodies.push(body);
+            }}
+            all(".row-button")[2].click();
+            const problem = await one(".conversation-place .problem");
+            return [...bodies, problem.innerText];
+            """
+        )
+    assert "after the page is back" in said[0]
+    assert "before the page is back" in said[1]
+    assert said[2].startswith("This request is no longer kept")

@@ -7,7 +7,8 @@ const ENDED_KEPT = 24;
 const REQUESTS_KEPT = 200;
 const LONGEST_PAUSE = 15_000; // milliseconds between attempts to connect
 
-// Tells "change" with `detail`, a set of "connection", "snapshot", "turns", "requests".
+// Tells "change" with `detail`, a set of "connection", "snapshot", "turns", "requests", and "gap":
+// requests may have been answered that it does not know.
 export class Feed extends EventTarget {
   #api;
   #changed = new Set();
@@ -69,6 +70,7 @@ export class Feed extends EventTarget {
           if (this.connection !== "live") {
             // What ran when the connection was lost is told again if it still runs.
             this.turns.clear();
+            this.#tell("gap");
             this.#connection("live");
             pause = 500;
           }

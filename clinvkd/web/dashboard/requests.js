@@ -1,6 +1,6 @@
 // The last requests, as the daemon remembers them, and each as a command to send it again.
 
-import { isOwn, messageOf } from "./api.js";
+import { ApiError, isOwn, messageOf } from "./api.js";
 import { curl, difference } from "./curl.js";
 import { element, Keyed, scrolled, setText } from "./dom.js";
 import { clock, plural, took } from "./format.js";
@@ -8,6 +8,8 @@ import { code, folded } from "./message.js";
 import { labelled } from "./sessions.js";
 
 const MOST = 100; // rows
+const GONE = "This request is no longer kept: the daemon remembers only the last ones, "
+  + "and none of before its start.";
 
 export function requests({ api, feed, announce }) {
   return new Requests(api, feed, announce);
@@ -57,7 +59,11 @@ class Requests {
         this.#detail));
   }
 
-  async enter() {
+  enter() {
+    this.#load();
+  }
+
+  async #load() {
     try {
       const { data } = await this.#api.json(`api/v1/requests?limit=${MOST}`);
       for (const each of data) this.#known.set(each.id, each);
@@ -69,6 +75,7 @@ class Requests {
   }
 
   update(changed) {
+    if (changed.has("gap")) this.#load();
     if (!changed.has("requests")) return;
     for (const each of this.#feed.requests) {
       if (!this.#known.has(each.id)) this.#known.set(each.id, each);
@@ -101,8 +108,10 @@ class Requests {
       if (this.#picked === id) this.#show(request);
     } catch (error) {
       if (this.#picked === id) {
+        const gone = error instanceof ApiError && error.status === 404;
+        const said = gone ? GONE : messageOf(error);
         this.#detail.replaceChildren(
-          element("p", { class: "problem card", role: "alert" }, messageOf(error)));
+          element("p", { class: "problem card", role: "alert" }, said));
       }
     }
   }
