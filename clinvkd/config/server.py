@@ -206,7 +206,9 @@ class ServerSettings(Section):
     same results; the request that brings the last of them gets 400. 0 sets no limit."""
 
     trusted_proxies: Networks = ()
-    """Addresses or networks (CIDR) of reverse proxies whose `X-Forwarded-For` is believed."""
+    """Addresses or networks (CIDR) of reverse proxies whose `X-Forwarded-For` and
+    `X-Forwarded-Proto` are believed. Behind https a proxy has to send the second: it is part of
+    the origin of the dashboard and of `/docs`."""
 
     cors_allowed_origins: Origins = ()
     """Origins of web pages that may call the server, such as `http://localhost:3000`, exactly as

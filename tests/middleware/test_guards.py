@@ -109,6 +109,18 @@ async def test_our_own_page_may_ask(service: Service) -> None:
         assert (await ask(service, {**JSON, **headers}))[0] == 200, headers
 
 
+async def test_behind_a_proxy_with_tls_our_own_page_has_the_scheme_it_tells(
+    tmp_path: Path,
+) -> None:
+    server = {"allowed_hosts": ["clinvk.lan"], "trusted_proxies": ["127.0.0.1"]}
+    async with serving(tmp_path, server=server) as service:
+        page = {**JSON, "Host": "clinvk.lan", "Origin": "https://clinvk.lan"}
+        assert (await ask(service, {**page, "X-Forwarded-Proto": "https"}))[0] == 200
+        assert (await ask(service, page))[0] == 403
+        other = {**page, "Origin": "http://clinvk.lan", "X-Forwarded-Proto": "https"}
+        assert (await ask(service, other))[0] == 403
+
+
 @pytest.mark.parametrize(
     "headers",
     [
