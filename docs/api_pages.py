@@ -118,7 +118,7 @@ def errors() -> str:
 
 def _endpoint(title: str, operation: Mapping[str, Any], everywhere: set[str]) -> list[str]:
     responses: Mapping[str, Mapping[str, Any]] = operation["responses"]
-    gives = [_gives(status, told) for status, told in responses.items() if "$ref" not in told]
+    gives = [_gives(status, told) for status, told in responses.items() if int(status) < 400]
     return [
         _request(title),
         f"`{operation['operationId']}`",
@@ -129,7 +129,7 @@ def _endpoint(title: str, operation: Mapping[str, Any], everywhere: set[str]) ->
 
 
 def _failures(operation: Mapping[str, Any]) -> set[str]:
-    return {status for status, told in operation["responses"].items() if "$ref" in told}
+    return {status for status in operation["responses"] if int(status) >= 400}
 
 
 def _gives(status: str, told: Mapping[str, Any]) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..errors import NotFound
-from .endpoint import Returns, endpoint
-from .pages import PAGE_POLICY, WEB, Page
+from .endpoint import endpoint
+from .pages import PAGE_POLICY, WEB, Page, file_returns
 
 _FOLDER = WEB / "dashboard"
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -33,7 +33,7 @@ PAGE = Page(
     public=True,
     summary="The dashboard, a page for people.",
     operation="getDashboard",
-    returns=(Returns(str, "The page.", media_types=("text/html",)),),
+    returns=file_returns("The page.", "text/html"),
 )
 async def dashboard(request: web.Request) -> web.StreamResponse:
     """A page that loads nothing from elsewhere."""
@@ -46,10 +46,7 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     public=True,
     summary="A file of the dashboard.",
     operation="getDashboardAsset",
-    returns=(
-        Returns(str, "The file.", media_types=tuple(sorted(_MEDIA_TYPES.values()))),
-        Returns(None, "The file is as the caller knows it.", 304),
-    ),
+    returns=file_returns("The file.", *sorted(_MEDIA_TYPES.values())),
     raises=(NotFound,),
 )
 async def asset(request: web.Request) -> web.StreamResponse:

@@ -5,8 +5,9 @@ Requests are checked against it, and the OpenAPI document is made of it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 from aiohttp import web
@@ -60,7 +61,7 @@ TURN_ERRORS: tuple[type[ClinvkError], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """What a request that succeeds may be answered with.
+    """What a request may be answered with, if not with one of our errors.
 
     Attributes:
         body: type of the answer, a model or a `TypedDict`, or of one event if it is a stream;
@@ -84,6 +85,7 @@ class Endpoint:
         path: below the dialect's prefix.
         body: model of the JSON body; None for a route without one.
         query: model of the query parameters; None: they are of no interest.
+        headers: those of the request that mean something to this route alone, and what.
         public: whether it may be called without a key, once there are keys.
         summary: one line for people.
         operation: its name in generated clients, unique and never changed.
@@ -96,6 +98,7 @@ class Endpoint:
     handler: Handler
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     public: bool = False
     summary: str = ""
     operation: str = ""
@@ -117,6 +120,7 @@ def endpoint(
     *,
     body: type[BaseModel] | None = None,
     query: type[BaseModel] | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
     public: bool = False,
     summary: str,
     operation: str = "",
@@ -132,6 +136,7 @@ def endpoint(
             handler=handler,
             body=body,
             query=query,
+            headers=headers,
             public=public,
             summary=summary,
             operation=operation,

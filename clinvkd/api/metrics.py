@@ -26,6 +26,8 @@ METRICS: web.AppKey[Metrics] = web.AppKey("METRICS")
 METRICS_APART = web.AppKey("METRICS_APART", bool)
 """Whether they are served by a listener of their own."""
 
+_OPENMETRICS = "application/openmetrics-text"
+
 _COUNT_SECS = 2.0
 """Most seconds a scrape waits for the number of sessions; without it that metric is missing."""
 
@@ -35,7 +37,7 @@ _COUNT_SECS = 2.0
     "/metrics",
     summary="What is measured, in the format of Prometheus.",
     operation="getMetrics",
-    returns=(Returns(str, "All metrics.", media_types=("text/plain",)),),
+    returns=(Returns(str, "All metrics.", media_types=("text/plain", _OPENMETRICS)),),
     raises=(NotFound,),
 )
 async def metrics(request: web.Request) -> web.StreamResponse:

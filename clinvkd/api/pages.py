@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ..errors import NotFound
+from .endpoint import Returns
 
 WEB = Path(__file__).parent.parent / "web"
 """Where the pages lie, each in a folder of its own."""
@@ -26,6 +27,22 @@ PAGE_POLICY = "; ".join(
     )
 )
 """What a page may load and do: nothing that does not come from here, and nothing inline."""
+
+
+def file_returns(when: str, *media_types: str) -> tuple[Returns, ...]:
+    """What a route of files is answered with: conditions and ranges of HTTP hold for them.
+
+    Args:
+        when: what the file is.
+        media_types: those that it may have.
+    """
+    return (
+        Returns(str, when, media_types=media_types),
+        Returns(str, "The part that `Range` names.", 206, media_types),
+        Returns(None, "The file is as the caller knows it.", 304),
+        Returns(None, "`If-Match` or `If-Unmodified-Since` does not hold.", 412),
+        Returns(None, "`Range` names no part of the file.", 416),
+    )
 
 
 @dataclass(frozen=True, slots=True)

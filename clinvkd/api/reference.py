@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from ..errors import NotFound
 from .endpoint import JSON, Returns, endpoint
-from .pages import WEB, Page
+from .pages import WEB, Page, file_returns
 
 YAML = "application/yaml"
 PAGE = Page(
@@ -66,7 +66,7 @@ async def openapi_yaml(request: web.Request) -> web.StreamResponse:
     public=True,
     summary="This description, as a page to read and try.",
     operation="getDocs",
-    returns=(Returns(str, "The page.", media_types=("text/html",)),),
+    returns=file_returns("The page.", "text/html"),
 )
 async def docs(request: web.Request) -> web.StreamResponse:
     """A page that loads nothing from elsewhere."""
@@ -79,10 +79,7 @@ async def docs(request: web.Request) -> web.StreamResponse:
     public=True,
     summary="A file of the page.",
     operation="getDocsAsset",
-    returns=(
-        Returns(str, "The file.", media_types=("text/css", "text/javascript", "text/plain")),
-        Returns(None, "The file is as the caller knows it.", 304),
-    ),
+    returns=file_returns("The file.", "text/css", "text/javascript", "text/plain"),
     raises=(NotFound,),
 )
 async def asset(request: web.Request) -> web.StreamResponse:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from clinvkd.api import DIALECTS
 from clinvkd.api.dialect import Dialect
 from clinvkd.api.endpoint import Endpoint
 
-from .service import Answer, Service, eventually, ndjson, sse_events
+from .service import Answer, Service, eventually, ndjson, serving, sse_events
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -253,6 +254,71 @@ async def test_errors_are_as_described(
     component = document.whole["components"]["responses"][described["$ref"].rpartition("/")[2]]
     document.check(answer.json, component["content"]["application/json"]["schema"])
     assert all(name in answer.headers for name in component["headers"] if name != "Retry-After")
+
+
+async def test_a_wrong_key_is_described_everywhere(document: Document) -> None:
+    """Where none is needed, too; that it is refused there is a test of the gate."""
+    silent = [
+        name for name, (*_, told) in document.operations.items() if "401" not in told["responses"]
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [
+        ("getDashboard", "/"),
+        ("getDashboardAsset", "/dashboard/main.js"),
+        ("getDocs", "/docs"),
+        ("getDocsAsset", "/docs/reference.js"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("If-None-Match", "*", 304),
+        ("Range", "bytes=0-10", 206),
+        ("Range", "bytes=9999999-", 416),
+        ("If-Match", '"x"', 412),
+        ("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT", 412),
+    ],
+)
+async def test_conditions_and_ranges_are_as_described(
+    service: Service,
+    document: Document,
+    operation: str,
+    path: str,
+    name: str,
+    value: str,
+    status: int,
+) -> None:
+    async with service.client.get(path, headers={name: value}) as response:
+        assert response.status == status
+        described = document.operations[operation][2]["responses"][str(status)]
+        assert (await response.read() != b"") == ("content" in described)
+        assert response.content_type in described.get("content", [response.content_type])
+
+
+async def test_both_forms_of_the_metrics_are_described(document: Document, tmp_path: Path) -> None:
+    described = document.operations["getMetrics"][2]["responses"]["200"]["content"]
+    async with serving(tmp_path, server={"metrics_enabled": True}) as service:
+        for asked in ("text/plain", "application/openmetrics-text; version=1.0.0"):
+            async with service.client.get("/metrics", headers={"Accept": asked}) as response:
+                assert response.content_type == asked.partition(";")[0]
+                assert response.content_type in described
+
+
+async def test_a_header_that_is_read_is_described(service: Service, document: Document) -> None:
+    parameters = document.operations["followJob"][2]["parameters"]
+    (header,) = [one["name"] for one in parameters if one.get("in") == "header"]
+    chain = {"steps": [{"backend": "echo", "prompt": "hi"}], "background": True}
+    job = (await ask(service, "POST", "/api/v1/chain", chain)).json["id"]
+    place = f"/api/v1/jobs/{job}/events"
+    whole = await ask(service, "GET", place, None, SSE)
+    async with service.client.get(place, headers={"Accept": SSE, header: "1"}) as response:
+        rest = await response.text()
+    assert whole.text.endswith(rest)
+    assert len(rest) < len(whole.text)
 
 
 async def ask(

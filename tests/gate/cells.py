@@ -198,7 +198,8 @@ KEYS = (
     _key("two that differ", 401, f"Authorization: Bearer {KEY}", "X-Api-Key: clinvk_wrong"),
     _key("`?api_key=` from a page", 401, f"Origin: {ALLOWED}", query=KEY),
     Cell(
-        topic="Key", request="none, on `GET /health` and the API description",
+        topic="Key",
+        request="none, on `GET /health`, the dashboard's page and the API description",
         outcome="accepted", keyed=True, without=("Authorization",), on=_public,
     ),
 )  # fmt: skip

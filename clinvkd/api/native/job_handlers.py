@@ -92,6 +92,7 @@ async def job(request: web.Request) -> web.StreamResponse:
     "GET",
     "/jobs/{id}/events",
     query=EventsQuery,
+    headers={"Last-Event-ID": "The number of the last event that is known; wins over `after`."},
     summary="The events of a job, live.",
     operation="followJob",
     returns=(

@@ -42,8 +42,9 @@ Three of them share the same agents and sessions: the native API says everything
 the OpenAI and the Anthropic API take the clients that already exist.
 
 Once API keys are configured every request needs one, as `Authorization: Bearer` or as \
-`X-Api-Key`. As long as there are none, only processes of the user that runs the daemon, and of \
-root, may ask.
+`X-Api-Key`; only the pages, this description and a short `/health` need none, but a wrong key is \
+refused there, too. As long as there are none, only processes of the user that runs the daemon, \
+and of root, may ask.
 
 `X-Request-Id` may be sent with every request; it comes back, and is in the log."""
 _ABOUT: Mapping[str, str] = {
@@ -189,6 +190,13 @@ def _parameters(endpoint: Endpoint, types: Schemas) -> Iterator[Schema]:
         }
     if endpoint.query is not None:
         yield from _query(endpoint.query, types)
+    for name, meaning in endpoint.headers.items():
+        yield {
+            "name": name,
+            "in": "header",
+            "description": meaning,
+            "schema": {"type": "string"},
+        }
     if endpoint.method == "POST":
         yield {"$ref": "#/components/parameters/IdempotencyKey"}
 

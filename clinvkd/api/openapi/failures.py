@@ -30,6 +30,7 @@ from .schemas import Schema
 
 _EVERYWHERE = (
     InvalidRequest,
+    Unauthorized,  # a wrong key is refused where none is needed, too
     Forbidden,
     PayloadTooLarge,
     UnsupportedMediaType,
@@ -61,8 +62,6 @@ _REQUEST_ID = "req_011CV8vJ4Wq6"
 def statuses(dialect: type[Dialect], endpoint: Endpoint) -> list[int]:
     """With which HTTP statuses a request can fail, in order."""
     kinds: set[type[ClinvkError]] = {*_EVERYWHERE, *endpoint.raises}
-    if not endpoint.public:
-        kinds.add(Unauthorized)
     if endpoint.body is not None:
         kinds.update(_WITH_BODY)
     if endpoint.method == "POST":
