@@ -15,7 +15,7 @@ from tests.pools import ask, text_of
 
 from .claude_stage import BOTH, PIXEL, asked, collect, completed, files_with, messages, stage, text
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 @BOTH

@@ -45,7 +45,7 @@ from tests.providers.script import in_turn
 
 from .claude_stage import BOTH, PIXEL, Stage, collect, completed, messages, stage
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 # What the CLI itself would sort behind the other, cut, rewrite or drop.
 WEATHER = Tool(

@@ -25,7 +25,7 @@ from tests.real_agents import prepare, require
 
 from .claude_stage import BOTH, asked, collect, completed, stage
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 # Ends

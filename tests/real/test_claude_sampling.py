@@ -18,7 +18,7 @@ from tests.providers.script import ToolCall, in_turn
 
 from .claude_stage import BOTH, Stage, asked, collect, completed, messages, stage
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 PERSON = {
     "type": "object",

@@ -17,7 +17,7 @@ from tests.providers.script import ToolCall as Scripted
 
 from .claude_stage import BOTH, completed, stage
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 def calls(*tools: tuple[str, dict[str, Any]], then: str = "done") -> Script:

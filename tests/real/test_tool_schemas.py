@@ -14,7 +14,7 @@ from clinvkd.prompt import Tool
 from ..drivers.tool_schemas import BY_NAME, LARGE, OTHERS, PASSED_ON
 from . import acp_stage, claude_stage, codex_stage
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 SCHEMAS = {**PASSED_ON, **OTHERS, "by name": BY_NAME, "large": LARGE}
 TOOLS = tuple(

@@ -18,7 +18,7 @@ from ..api.service import until
 from .acp_stage import stage
 from .test_acp_tools import PREFIXES, Dialogue, calls, exchanged, told
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("name", ["gemini", "opencode"])

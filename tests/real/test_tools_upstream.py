@@ -18,7 +18,7 @@ from ..providers import RecordedRequest, Reply, ToolCall
 from ..real_agents import AGENTS, prepare
 from .tools_stage import MODELS, SHOWN
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

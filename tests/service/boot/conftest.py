@@ -37,7 +37,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(shutil.copy(made, folder))
     subprocess.run(
         [sys.executable, "-m", "packager", "deb", "--destination", str(folder)],
-        cwd=_ROOT / "packaging", check=True, timeout=540,
+        cwd=_ROOT / "packaging", check=True, timeout=850,
     )  # fmt: skip
     (found,) = folder.glob("clinvk_*.deb")
     return found
