@@ -190,6 +190,15 @@ def test_qwen_chats_have_settings_of_their_own() -> None:
     assert "work/.qwen/settings.json" not in dict(own.files)
 
 
+def test_qwen_keeps_its_own_node_options_beside_ours() -> None:
+    mine = {"NODE_OPTIONS": "--use-openssl-ca"}
+    for environment, rest in (({}, ""), (mine, " --use-openssl-ca")):
+        launch = AcpDriver.launch(backend("qwen", "--acp", environment=environment), prompt("a"))
+        ours = '--require "{scratch}/qwen-cuts.cjs"'
+        assert dict(launch.environment)["NODE_OPTIONS"] == ours + rest
+        assert "qwen-cuts.cjs" in dict(launch.files)
+
+
 def test_qwen_leaves_the_configuration_of_an_untrusted_workdir_alone() -> None:
     it = backend("qwen", "--acp")
     files = dict(AcpDriver.launch(it, prompt("a", permissions=TOOLS)).files)

@@ -21,7 +21,15 @@ from clinvkd.errors import (
     RateLimited,
     TurnTimeout,
 )
-from clinvkd.events import Completed, Event, Progress, TextDelta, ThinkingDelta, ToolCall
+from clinvkd.events import (
+    Completed,
+    Event,
+    Progress,
+    TextDelta,
+    ThinkingDelta,
+    ToolCall,
+    ToolOutput,
+)
 from clinvkd.pool import Way
 from clinvkd.prompt import (
     Audio,
@@ -189,10 +197,12 @@ FAILURES: list[tuple[str, dict[str, Any], type[ClinvkError]]] = [
     ("opencode", {"error": 429}, RateLimited),
     ("opencode", {"error": 500}, BackendError),
     ("opencode", {"cut_after": 2, "words": 6, "delay": 0.02}, BackendError),
-    # The others it retries by itself, without a switch: the pool's budgets end them.
+    # 429 and 500 it retries by itself, without a switch: the pool's budgets end them.
     ("qwen", {"error": 400}, BackendRefused),
     ("qwen", {"error": 401}, BackendUnavailable),
     ("qwen", {"error": 404}, BackendRefused),
+    ("qwen", {"cut_after": 0}, BackendError),
+    ("qwen", {"cut_after": 2, "words": 6, "delay": 0.02}, BackendError),
 ]
 
 
@@ -349,3 +359,13 @@ async def test_gemini_works_in_a_workdir_as_far_as_it_is_permitted(
         assert [role for role, _ in said(on, 0)] == [
             "user", "assistant", "user", "assistant", "user",
         ]  # fmt: skip
+
+
+async def test_what_qwen_is_started_with_does_not_reach_its_shell(tmp_path: Path) -> None:
+    shell = {"name": "run_shell_command", "arguments": {"command": "echo got=[$NODE_OPTIONS]"}}
+    permissions = Permissions(tools=True, approval="none")
+    async with stage("qwen", tmp_path) as on:
+        asked = f"%%{json.dumps({'tools': [shell]})}%%"
+        events = await on.ask(asked, workdir=tmp_path, permissions=permissions)
+        (output,) = [event.output for event in events if isinstance(event, ToolOutput)]
+        assert "got=[]" in str(output)

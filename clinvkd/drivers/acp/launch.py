@@ -35,6 +35,24 @@ export const ClinvkRetries = async () => ({
 })
 """
 
+_QWEN_REQUIRE: Final = '--require "{scratch}/qwen-cuts.cjs"'
+_QWEN_CUTS: Final = """\
+if (process.argv.some((word) => word.includes("acp"))) {
+  const { subscribe } = require("node:diagnostics_channel")
+  const answering = new WeakSet()
+  // qwen starts itself anew before it asks its model, and commands only after.
+  subscribe("undici:request:create", () => {
+    const options = process.env.NODE_OPTIONS ?? ""
+    process.env.NODE_OPTIONS = options.replace(/--require "[^"]*qwen-cuts.cjs" ?/, "")
+  })
+  subscribe("undici:request:headers", ({ request }) => answering.add(request))
+  subscribe("undici:request:error", ({ request, error }) => {
+    if (answering.has(request)) error.code = "CLINVK_STREAM_CUT"
+  })
+}
+"""
+"""Renames the errors of answers that break off, so that they are not among those it retries."""
+
 _OPENCODE_CONFIG: Final = "OPENCODE_CONFIG_CONTENT"
 _OPENCODE_CALLERS: Final = f"{SERVER}_*"
 """What opencode calls the tools of our MCP server, as a pattern."""
@@ -153,9 +171,14 @@ def _qwen(backend: Backend, prompt: Prompt) -> Launch:
     """Chats run in a folder with settings of ours; conversations go to a private folder.
 
     Untrusted workdirs need the user's settings to be overruled: those have folder trust off.
+
+    When a stream breaks off it asks the model anew, and says so to nobody: the text comes twice.
+    It has no switch against that, but knows what to retry by the codes of Node's errors.
     """
     permissions = prompt.permissions
+    configured = backend.environment.get("NODE_OPTIONS", "")
     environment = {
+        "NODE_OPTIONS": f"{_QWEN_REQUIRE} {configured}".strip(),
         "QWEN_CODE_NO_RELAUNCH": "true",
         # Else a session opens before its MCP servers are connected: a prompt without tools.
         "QWEN_CODE_LEGACY_MCP_BLOCKING": "1",
@@ -164,7 +187,7 @@ def _qwen(backend: Backend, prompt: Prompt) -> Launch:
         **_git(prompt),
     }
     settings: Json = {"tools": {"toolSearch": {"enabled": False}}}
-    files: dict[str, str] = {}
+    files = {"qwen-cuts.cjs": _QWEN_CUTS}
     if not permissions.tools:
         files["work/.qwen/settings.json"] = to_json(_QWEN_CHAT).decode()
     elif not permissions.trusted:
