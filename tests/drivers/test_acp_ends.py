@@ -111,6 +111,8 @@ def test_a_turn_of_an_ended_exchange_still_notes_its_session() -> None:
         ({"code": -32603, "text": "Rate limit, retry in 7s"}, RateLimited, "7s"),
         ({"code": 400, "text": "bad"}, BackendRefused, "bad"),
         ({"code": -32603, "text": "prompt is too long"}, BackendRefused, "too long"),
+        ({"code": -32603, "text": "x", "data": {"details": "Context is too large to send"}},
+         BackendRefused, "too large"),
         ({"code": -32603, "text": "x", "data": "HTTP 404"}, BackendRefused, "404"),
         ({"code": 1, "text": "x", "data": {"type": "context_overflow"}}, BackendRefused, "x"),
         ({"code": 1, "text": "x", "data": {"type": "unusable_schema"}}, BackendRefused, "x"),
@@ -139,6 +141,19 @@ def test_stop_reasons(reason: str, kind: str) -> None:
     completed = talk.ask(talk.driver.open(), prompt("x"))[-1]
     assert isinstance(completed, Completed)
     assert completed.stop_reason == kind
+
+
+def test_a_limit_that_is_reached_before_anything_was_asked_is_a_prompt_that_is_too_long() -> None:
+    talk = plain(session_prompt=answering(reason="max_tokens", usage=None))
+    with pytest.raises(BackendRefused, match="too long") as caught:
+        talk.ask(talk.driver.open(), prompt("x"))
+    assert caught.value.param == "prompt"
+    # A model that only thought has read something.
+    thought = {"inputTokens": 3, "outputTokens": 0, "totalTokens": 3}
+    talk = plain(session_prompt=answering(reason="max_tokens", usage=thought))
+    completed = talk.ask(talk.driver.open(), prompt("x"))[-1]
+    assert isinstance(completed, Completed)
+    assert completed.stop_reason == "max_tokens"
 
 
 def test_an_agent_that_cancels_by_itself_fails_the_turn() -> None:

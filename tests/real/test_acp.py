@@ -224,6 +224,18 @@ async def test_a_failing_provider_is_told_at_once_and_no_text_twice(
         assert text_of(await on.ask("next")) == DEFAULT_TEXT
 
 
+@pytest.mark.parametrize("name", ["gemini", "qwen"])
+async def test_what_the_agent_does_not_send_for_its_length_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    async with stage(name, tmp_path) as on:
+        with pytest.raises(BackendRefused, match="too l") as caught:
+            await on.ask("a " * 2_600_000)
+        assert caught.value.param == "prompt"
+        assert not on.provider.turns
+        assert text_of(await on.ask("next")) == DEFAULT_TEXT
+
+
 @EACH
 async def test_a_silent_provider_runs_into_our_own_limit(name: str, tmp_path: Path) -> None:
     async with stage(name, tmp_path) as on:

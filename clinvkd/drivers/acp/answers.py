@@ -23,7 +23,8 @@ STOP_REASONS: Final[dict[str, StopReason]] = {
 
 _STATUS = re.compile(r"(?:^|\b(?:status|code|error|HTTP)\W{1,4})([45]\d\d)\b", re.IGNORECASE)
 _TOO_LONG = re.compile(
-    r"context (?:window|length|size)|too many tokens|prompt is too long|maximum.{0,20}tokens",
+    r"context (?:window|length|size)|context is too large|too many tokens|prompt is too long"
+    r"|maximum.{0,20}tokens",
     re.IGNORECASE,
 )
 _NOT_LOGGED_IN = re.compile(r"unauthori[sz]ed|unauthenticated|api.?key|log ?in\b", re.IGNORECASE)
@@ -47,6 +48,7 @@ def completion(result: Json, told: Usage, active: bool, backend: str) -> Complet
 
     Raises:
         BackendError: the agent gave up, or its model gave no answer.
+        BackendRefused: the prompt is too long; gemini ends the turn then without asking its model.
     """
     usage = usage_of(result) or told
     reason = STOP_REASONS.get(str(result.get("stopReason")))
@@ -56,6 +58,12 @@ def completion(result: Json, told: Usage, active: bool, backend: str) -> Complet
     match result:
         case {"_meta": {"clinvk": {"stopSequence": str(stopped_by)}}}:
             return Completed("stop_sequence", usage, stop_sequence=stopped_by)
+    if reason == "max_tokens" and not active and usage == Usage():
+        raise BackendRefused(
+            f"backend {backend!r} reached its limit of tokens before it asked its model: "
+            "the prompt is too long",
+            param="prompt",
+        )
     if reason == "end_turn" and not active and not usage.output_tokens:
         raise BackendError(
             f"backend {backend!r} ended the turn with neither text nor tokens: "
