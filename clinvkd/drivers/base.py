@@ -28,12 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
-from pydantic_core import from_json
-
 from ..config import Backend
 from ..errors import InvalidRequest
 from ..events import Action, Event
 from ..prompt import Message, OptionValue, Prompt
+from .decoding import decoded
 
 Json: TypeAlias = dict[str, Any]
 
@@ -365,7 +364,7 @@ class Driver(ABC):
 
         Drivers override it to skip lines they never look at without decoding them.
         """
-        message = from_json(line)
+        message = decoded(line)
         return message if isinstance(message, dict) else None
 
     def unrouted(self, message: Json) -> Iterable[Send]:

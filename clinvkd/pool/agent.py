@@ -115,6 +115,7 @@ class Agent:
         self._spawning = asyncio.Lock()  # `stop` must not miss a process that is being started
         self._started = asyncio.Event()
         self._last_discarded = self.born
+        self._garbled = False  # one warning is enough for each process
         self.failure: str | None = None
         self.misplaced = False
         self.state_before_exit: State | None = None
@@ -286,8 +287,8 @@ class Agent:
         for line in lines:
             try:
                 message = driver.decode(line) if line else None
-            except ValueError:
-                _log.debug("not a JSON line", agent=self.id, bytes=len(line))
+            except ValueError as error:
+                self._undecodable(line, error)
                 continue
             if message is None:
                 continue
@@ -300,6 +301,13 @@ class Agent:
             except Exception:  # noqa: BLE001 - the last line of defence
                 # A message no driver expected: the next line may be another conversation's.
                 _log.exception("driver failed", agent=self.id)
+
+    def _undecodable(self, line: bytes, error: ValueError) -> None:
+        """Some agents print banners; what begins as a message is missed by whoever waits for it."""
+        lost = line.startswith(b"{") and not self._garbled
+        self._garbled |= lost
+        log = _log.warning if lost else _log.debug
+        log("not a line of JSON", agent=self.id, bytes=len(line), reason=str(error))
 
     def _unrouted(self, message: Json) -> None:
         if not self._handshake.ended:

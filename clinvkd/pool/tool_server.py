@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from .. import __version__
 from ..drivers.base import TOOL_CALLED, TOOL_WITHDRAWN, Json
+from ..drivers.decoding import decoded
 from ..errors import BackendUnavailable
 
 HEARTBEAT: Final = 5.0
@@ -198,7 +199,7 @@ class ToolServer:
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
         try:
-            message = from_json(await request.read())
+            message = decoded(await request.read())
         except ValueError as error:
             raise web.HTTPBadRequest(text=f"not JSON: {error}") from error
         match message:

@@ -410,6 +410,12 @@ def test_arguments_come_once_and_whole() -> None:
     ]
 
 
+def test_half_a_character_in_arguments_is_replaced() -> None:
+    prompt = called_for()
+    lines = [started(), *call(0, "t", "add", r'{"a":"\ud8', '3d!"}'), ended("tool_use")]
+    assert Request("t", "add", {"a": "\ufffd!"}) in told(play(script(prompt).turn(prompt), lines))
+
+
 @pytest.mark.parametrize("given", ["[1]", '{"a', '"x"'])
 def test_arguments_that_are_no_object(given: str) -> None:
     prompt = called_for()

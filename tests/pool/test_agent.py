@@ -133,6 +133,17 @@ async def test_a_handshake_that_came_before_the_process_was_ours_counts(tmp_path
         assert (agent.state, agent.driver.version) == (State.READY, "early")
 
 
+async def test_a_message_that_cannot_be_read_is_warned_of_once_and_a_banner_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with started(agent_in(tmp_path)) as agent:
+        agent._received([b"Welcome!", b'{"cut": tru', b'{"cut": fals', b""])
+    told = [line for line in capsys.readouterr().out.splitlines() if "not a line of JSON" in line]
+    assert ["warning" in line for line in told] == [False, True, False]
+    assert "column" in told[1]
+    assert "cut" not in "".join(told)
+
+
 async def test_an_agent_that_ends_while_it_gets_ready_did_not_start(tmp_path: Path) -> None:
     """Ready and gone in one read: whoever waits must hear of it, and its place must be free."""
     agent = agent_in(tmp_path, "--never-ready")

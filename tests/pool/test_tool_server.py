@@ -167,11 +167,18 @@ async def test_strangers_are_turned_away(headers: dict[str, str], status: int) -
         assert party.delivered.empty()
 
 
+async def test_arguments_lose_halves_of_characters_and_nothing_else() -> None:
+    async with serving((ADD,)) as [party], party.call(text="x\ud83dy \U0001f600"):
+        delivered = await party.next()
+        assert delivered["params"]["arguments"] == {"text": "x\ufffdy \U0001f600"}
+
+
 async def test_what_is_no_request_is_refused() -> None:
     async with serving((ADD,)) as [party]:
         url, headers = party.offer.place["url"], party.offer.place["headers"]
-        async with party.http.post(url, data=b"{", headers=headers) as response:
-            assert response.status == 400
+        for body in (b"{", b'{"id":1,"a":' + b"[" * 100_000 + b'"\\ud83d"'):
+            async with party.http.post(url, data=body, headers=headers) as response:
+                assert response.status == 400
         async with party.post([request("ping")]) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (400, -32600)
         async with party.post({"jsonrpc": "2.0", "id": 3, "result": {}}) as response:

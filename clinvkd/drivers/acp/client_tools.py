@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from ...errors import BackendRefused
 from ...events import Event, Request, RequestArguments, RequestStarted
 from ...prompt import Image, Message, Prompt, Text, Tool, ToolResult, ToolUse
 from ..base import Json
+from ..decoding import decoded
 
 SERVER: Final = "clinvk"
 """Name of our MCP server; agents make it part of the names of its tools."""
@@ -308,6 +309,6 @@ def _result(given: ToolResult, parses: bool) -> Json:
     match content:
         case [{"type": "text", "text": str(text)}, *_] if parses:
             with suppress(ValueError):
-                if not isinstance(value := from_json(text), dict):
+                if not isinstance(value := decoded(text), dict):
                     result["structuredContent"] = {"result": value}
     return result

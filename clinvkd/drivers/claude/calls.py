@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from ...events import Event, MessagesApiEvent, Request, RequestArguments, RequestStarted
 from ..base import Json
+from ..decoding import decoded
 from .tools import ClientTools
 
 
@@ -84,7 +85,7 @@ class Calls:
             text = to_json(self._input).decode()
             yield RequestArguments(self._call, text)
         try:
-            arguments = from_json(text)
+            arguments = decoded(text)
         except ValueError:
             arguments = None
         if isinstance(arguments, dict):

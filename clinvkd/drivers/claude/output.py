@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pydantic_core import from_json
-
 from ...errors import BackendError, BackendRefused
 from ...events import TextDelta
 from ...prompt import OutputSchema
 from ..base import Json
+from ..decoding import decoded
 
 TOOL: Final = "StructuredOutput"
 
@@ -133,6 +132,6 @@ def _accepts_every_object(schema: Json) -> bool:
 
 def _is_json_of(text: str, value: Json) -> bool:
     try:
-        return bool(from_json(text) == value)
+        return bool(decoded(text) == value)
     except ValueError:
         return False
