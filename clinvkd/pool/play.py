@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,13 +34,16 @@ from ..drivers.base import (
     WithdrawApproval,
     WriteFile,
 )
+from ..drivers.decoding import finite
 from ..errors import BackendError, ClinvkError
-from ..events import ApprovalDecision, Event
+from ..events import ApprovalDecision, Event, Request, ToolCall
 
 _log = structlog.get_logger(__name__)
 
 
 _EFFECTS = frozenset({WriteFile, RunProgram, ServeTools, AnswerTool, AskApproval, WithdrawApproval})
+_CALLS = frozenset({ToolCall, Request})
+_NOT_ONLY_TOLD = _EFFECTS | _CALLS
 
 _DENIED = {
     "caller": "the user denied this action",
@@ -207,7 +211,7 @@ class Play:
                     value = self._inbox.popleft()
                 elif type(step) is Send:
                     self._write(step.message)
-                elif type(step) in _EFFECTS:
+                elif type(step) in _NOT_ONLY_TOLD:
                     value = self._have_done(step)
                     if not self._attending:
                         break
@@ -224,6 +228,11 @@ class Play:
     def _have_done(self, step: object) -> Json | None:
         """Do it now, and what to send the exchange; or begin it and attend to nothing else."""
         match step:
+            case ToolCall() | Request():
+                if (
+                    not self._discarding
+                ):  # their input is the agent's, and all who are told write it
+                    self._events.append(replace(step, input=finite(step.input)))
             case WriteFile():
                 self._write_file(step)
             case RunProgram():
@@ -254,7 +263,8 @@ class Play:
             self.feed(_decided(step.question, allowed=decision.allowed, message=message))
             self._wake()
 
-        self._events.append(self._relay.ask(step.question, step.action, decided))
+        action = replace(step.action, input=finite(step.action.input))
+        self._events.append(self._relay.ask(step.question, action, decided))
 
     def _end(self, error: BaseException | None) -> None:
         self.ended = True

@@ -52,6 +52,12 @@ async def test_the_events_of_a_plain_answer(service: Service) -> None:
     }
 
 
+async def test_an_agents_numbers_that_json_cannot_hold_are_null(service: Service) -> None:
+    prompt = '[[tool a {"x": NaN, "y": [1e999, -Infinity], "z": 1.5}]]said'
+    answer = await service.post(prompt=prompt, headers=NDJSON)
+    assert first(answer.events, "tool_use")["input"] == {"x": None, "y": [None, None], "z": 1.5}
+
+
 async def test_each_server_sent_event_is_one_line_of_data(service: Service) -> None:
     answer = await service.post(prompt="a\nb\r\nc\u2028d", headers=SSE)
     blocks = answer.text.removesuffix("\n\n").split("\n\n")

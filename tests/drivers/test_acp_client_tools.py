@@ -129,6 +129,12 @@ def test_a_call_ends_the_turn_and_its_result_goes_on_with_the_same_prompt() -> N
     assert one.methods().count("session/prompt") == 1
 
 
+def test_numbers_that_json_cannot_hold_are_null_in_the_text_of_arguments() -> None:
+    one = talk("gemini", replies=[[told("add"), called(1, "add", a=float("inf"), b=float("nan"))]])
+    events = one.ask(one.driver.open(), asked(QUESTION))
+    assert RequestArguments("call_1", '{"a":null,"b":null}') in events
+
+
 def test_a_call_that_comes_before_the_text_is_told_after_it() -> None:
     one = talk(
         "opencode",

@@ -9,7 +9,7 @@ import pytest
 
 from clinvkd.drivers.base import RECEIVE, Exchange, Json, Receive, Send, WriteFile
 from clinvkd.errors import BackendError, TurnTimeout
-from clinvkd.events import Event, TextDelta
+from clinvkd.events import Event, Request, TextDelta, ToolCall
 from clinvkd.pool.play import Play, write_private
 
 from .stage import PATIENCE, beside
@@ -47,6 +47,20 @@ async def test_events_come_in_lists_as_they_came(tmp_path: Path) -> None:
     assert play.ended
     assert await play.batch() == [TextDelta("c")]
     assert await play.batch() == []
+
+
+async def test_numbers_that_json_cannot_hold_are_given_to_nobody() -> None:
+    def calling() -> Exchange[None]:
+        odd = {"x": float("nan"), "y": [float("inf"), -float("inf"), 1.5, 10**30, "NaN"]}
+        yield ToolCall("1", "t", odd)
+        yield Request("2", "t", odd)
+        yield ToolCall("3", "t")
+
+    play, _ = playing(calling())
+    play.start()
+    whole = {"x": None, "y": [None, None, 1.5, 10**30, "NaN"]}
+    told = [ToolCall("1", "t", whole), Request("2", "t", whole), ToolCall("3", "t")]
+    assert await play.batch() == told
 
 
 async def test_what_comes_before_the_start_is_not_lost() -> None:

@@ -216,7 +216,7 @@ def requests(calls: Iterable[Call]) -> Iterable[Event]:
     """What the caller is told of calls, each as a whole."""
     for call in calls:
         yield RequestStarted(call.id, call.name)
-        yield RequestArguments(call.id, to_json(call.input).decode())
+        yield RequestArguments(call.id, to_json(call.input, inf_nan_mode="null").decode())
         yield Request(call.id, call.name, call.input)
 
 

@@ -82,7 +82,7 @@ class Calls:
         self._index = None
         self._pieces.clear()
         if not text:
-            text = to_json(self._input).decode()
+            text = to_json(self._input, inf_nan_mode="null").decode()
             yield RequestArguments(self._call, text)
         try:
             arguments = decoded(text)
