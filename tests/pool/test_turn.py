@@ -51,6 +51,16 @@ async def test_an_answer_within_its_budgets_is_not_ended(tmp_path: Path) -> None
         assert await say(pool, told(text="#", chunks=8, delay=0.3)) == "01234567"
 
 
+async def test_a_nul_in_an_answer_comes_as_a_replacement(tmp_path: Path) -> None:
+    async with stage(backend(), tmp_path) as pool:
+        for said, given in (
+            ("a\0\0b", "a\ufffd\ufffdb"),
+            ("\\\0", "\\\ufffd"),
+            (r"not one: \u0000", r"not one: \u0000"),
+        ):
+            assert await say(pool, told(text=said)) == given
+
+
 async def test_the_caller_is_told_all_and_then_no_more(tmp_path: Path) -> None:
     async with stage(backend(), tmp_path) as pool, pool.turn(prompt("hello"), LONG) as turn:
         events: list[Event] = []
