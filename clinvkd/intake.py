@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .config import Backend, BackendSettings, Settings
@@ -71,7 +71,8 @@ class Asked:
     Attributes:
         messages: earlier messages and, last, the new user message.
         chat: the agent's own tools are on only if the backend's configuration says `tools: on`.
-        field: name of the request's field that holds the new message, for errors.
+        field: name of the request's field that holds all messages, for errors; None where the new
+            one, results and earlier ones have a field each.
     """
 
     messages: tuple[Message, ...]
@@ -91,7 +92,7 @@ class Asked:
     raw_events: bool = False
     extra: tuple[str, ...] = ()
     ephemeral: bool = False
-    field: str = "prompt"
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ class Intake:
         backend = Backend.of(name, section, self._settings.pool_of(name))
         driver = DRIVERS[backend.driver]
         abilities = driver.abilities_of(backend)
+        asked = replace(asked, messages=tuple(map(_without_nul, asked.messages)))
         _check_messages(asked, name, abilities)
         _check_results(asked)
         workdir, trusted = None, None
@@ -229,14 +231,44 @@ class Intake:
         )
 
 
+def _without_nul(message: Message) -> Message:
+    """The message with U+FFFD for each NUL in what models, tools and files say.
+
+    A caller cannot mend it there, and it would come again with every later request; in the
+    user's own words it is refused.
+    """
+    clean = tuple(
+        block if message.role == "user" and isinstance(block, Text) else _clean(block)
+        for block in message.content
+    )
+    return message if clean == message.content else Message(message.role, clean)
+
+
+def _clean(block: Block) -> Block:
+    match block:
+        case Text(text) if "\0" in text:
+            return Text(text.replace("\0", "\ufffd"))
+        case Document("text/plain", data) if "\0" in data:
+            return replace(block, data=data.replace("\0", "\ufffd"))
+        case ToolResult(content=content):
+            parts = tuple(
+                Text(part.text.replace("\0", "\ufffd")) if isinstance(part, Text) else part
+                for part in content
+            )
+            return block if parts == content else replace(block, content=parts)
+        case _:
+            return block
+
+
 def _check_messages(asked: Asked, backend: str, abilities: Abilities) -> None:
+    field = asked.field or "prompt"
     if not asked.messages or asked.messages[-1].role != "user":
-        raise InvalidRequest("the last message must be the user's", param=asked.field)
+        raise InvalidRequest("the last message must be the user's", param=field)
     last = asked.messages[-1]
     if all(isinstance(block, Text) and not block.text.strip() for block in last.content):
-        raise InvalidRequest(f"{asked.field} is empty", param=asked.field)
+        raise InvalidRequest(f"{field} is empty", param=field)
     for message in asked.messages:
-        where = asked.field if message is last else "messages"
+        where = field if message is last else asked.field or "messages"
         if "\0" in message.text:
             raise InvalidRequest(f"{where} holds a NUL character", param=where)
         if not abilities.images and any(isinstance(block, Image) for block in message.content):
@@ -247,6 +279,7 @@ def _check_messages(asked: Asked, backend: str, abilities: Abilities) -> None:
 
 def _check_results(asked: Asked) -> None:
     """Every call of the caller's tools has exactly one result, in the message after it."""
+    field = asked.field or "tool_results"
     called: set[str] = set()
     for message in asked.messages:
         results = [b.tool_use_id for b in message.content if isinstance(b, ToolResult)]
@@ -255,13 +288,13 @@ def _check_results(asked: Asked) -> None:
                 raise InvalidRequest(
                     f"there is a result for {identity[:80]!r}, which is no call of the message"
                     " before it, or has its result already",
-                    param=asked.field,
+                    param=field,
                 )
             called.remove(identity)
         if called:
             missing = ", ".join(sorted(called))[:200]
             raise InvalidRequest(
-                f"calls without a result in the message after them: {missing}", param=asked.field
+                f"calls without a result in the message after them: {missing}", param=field
             )
         called = {block.id for block in message.content if isinstance(block, ToolUse)}
 
@@ -288,7 +321,7 @@ def _plain(asked: Asked, backend: str) -> tuple[Message, ...]:
         Message(
             message.role,
             tuple(
-                _plain_block(block, asked.field, backend)
+                _plain_block(block, asked.field or "prompt", backend)
                 for block in message.content
                 if not isinstance(block, Thinking)
             ),

@@ -11,7 +11,18 @@ from clinvkd.config import Settings
 from clinvkd.errors import ConfigError, InvalidRequest, NotFound
 from clinvkd.intake import Approved, Asked, Intake
 from clinvkd.keys import OWNER
-from clinvkd.prompt import Audio, Document, Image, Message, OutputSchema, Prompt, Sampling, Text
+from clinvkd.prompt import (
+    Audio,
+    Document,
+    Image,
+    Message,
+    OutputSchema,
+    Prompt,
+    Sampling,
+    Text,
+    ToolResult,
+    ToolUse,
+)
 
 USER = Message("user", (Text("hi"),))
 PICTURE = Message("user", (Image("image/png", "aGk="),))
@@ -161,10 +172,56 @@ def test_messages_that_are_no_prompt(messages: tuple[Message, ...], param: str) 
     assert caught.value.param == param
 
 
-def test_an_error_names_the_field_of_the_dialect() -> None:
-    with pytest.raises(InvalidRequest, match="input is empty") as caught:
-        prompt(messages=(Message("user", ()),), field="input")
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (Message("user", ()),),
+        (Message("user", (Text("a\0"),)), USER),
+        (Message("user", (ToolResult("call", ()),)),),
+    ],
+)
+def test_an_error_names_the_only_field_of_the_dialect(messages: tuple[Message, ...]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        prompt(messages=messages, field="input")
     assert caught.value.param == "input"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (Message("user", (ToolResult("other", ()),)),),
+        (USER, Message("assistant", (ToolUse("call", "look", {}),)), USER),
+    ],
+    ids=["of no call", "missing"],
+)
+def test_results_are_at_fault_and_not_the_prompt(messages: tuple[Message, ...]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        prompt(messages=messages)
+    assert caught.value.param == "tool_results"
+
+
+def test_a_nul_that_the_user_did_not_write_is_replaced() -> None:
+    called = ToolUse("call", "look", {"at": "a\0"})  # for the caller's tool, as the model said it
+    result = ToolResult("call", (Text("a\0"), Image("image/png", "aGk=")), is_error=True)
+    document = Document("text/plain", "\0b", "a.bin")
+    messages = (
+        USER,
+        Message("assistant", (Text("\0a\0"), called)),
+        Message("user", (result, document, Text("and?"))),
+    )
+    given = prompt(messages=messages, backend="claude").messages
+    assert given == (
+        USER,
+        Message("assistant", (Text("\ufffda\ufffd"), called)),
+        Message(
+            "user",
+            (
+                ToolResult("call", (Text("a\ufffd"), Image("image/png", "aGk=")), is_error=True),
+                Document("text/plain", "\ufffdb", "a.bin"),
+                Text("and?"),
+            ),
+        ),
+    )
 
 
 def test_a_picture_alone_is_a_prompt() -> None:

@@ -93,6 +93,20 @@ async def test_native_results_alone_are_a_prompt(service: Service) -> None:
     assert "rain" in second["output"]
 
 
+async def test_native_results_that_hold_a_nul_spoil_no_session(service: Service) -> None:
+    first = await ok(service, "/api/v1/prompt", prompt=CALL, tools=[NATIVE_TOOL])
+    session = {"session_id": first["session_id"]}
+    results = [{"tool_use_id": first["tool_calls"][0]["id"], "content": "a\0b"}]
+    second = await ok(service, "/api/v1/prompt", **session, tool_results=results)
+    assert "a\ufffdb" in second["output"]
+    assert (await ok(service, "/api/v1/prompt", **session, prompt="more"))["output"] == "more"
+
+
+async def test_native_results_of_no_call_are_at_fault_themselves(service: Service) -> None:
+    answer = await service.post(tool_results=[{"tool_use_id": "zz", "content": "a"}])
+    assert (answer.status, answer.error["param"]) == (400, "tool_results")
+
+
 async def test_native_wants_a_prompt_or_results(service: Service) -> None:
     answer = await service.post()
     assert (answer.status, answer.error["param"]) == (400, "prompt")
