@@ -83,18 +83,22 @@ def _malformed(raw: bytes, message: str) -> InvalidRequest:
         where = None
     if where is None:
         return InvalidRequest(f"the body is not valid JSON: {message}")
-    return InvalidRequest(f"{where} holds a lone surrogate, which is not Unicode text", param=where)
+    return InvalidRequest(
+        f"{where or 'the body'} holds a lone surrogate, which is not Unicode text",
+        param=where or None,
+    )
 
 
 def _with_surrogates(value: Any, path: str) -> Iterator[str]:
+    """Where in a body there are any; an empty path stands for the body itself."""
     match value:
         case str():
             if _SURROGATE.search(value):
-                yield path or "the body"
+                yield path
         case dict():
             for name, member in value.items():
                 if _SURROGATE.search(name):
-                    yield path or "the body"
+                    yield path
                 yield from _with_surrogates(member, _below(path, name))
         case list():
             for index, member in enumerate(value):

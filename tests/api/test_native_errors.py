@@ -160,14 +160,15 @@ async def test_a_prompt_is_required(service: Service) -> None:
          "messages[0].content"),
         (rb'{"prompt": "a", "metadata": {"k": "\udead"}}', "metadata.k"),
         (rb'{"prompt": "a", "metadata": {"\udead": "\udead"}}', "metadata"),
-        (rb'{"\ud800": "\ud800"}', "the body"),
-        (rb'"\ud800"', "the body"),
+        (rb'{"\ud800": "\ud800"}', None),
+        (rb'"\ud800"', None),
     ],
 )  # fmt: skip
-async def test_a_lone_surrogate_is_named(service: Service, body: bytes, where: str) -> None:
+async def test_a_lone_surrogate_is_named(service: Service, body: bytes, where: str | None) -> None:
     error = (await service.post(body)).error
     assert error["param"] == where
-    assert error["message"] == f"{where} holds a lone surrogate, which is not Unicode text"
+    place = where or "the body"
+    assert error["message"] == f"{place} holds a lone surrogate, which is not Unicode text"
 
 
 async def test_what_is_allowed_is_told(service: Service) -> None:
