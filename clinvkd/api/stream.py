@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
 from ..config import ServerSettings
@@ -52,6 +52,9 @@ async def stream(
     early, pending = await _early(batches, encoder)
     seconds = server.write_timeout_secs
     response = _response(encoder, headers, server)
+    if request.version < HttpVersion11:
+        response.force_close()  # without chunks nothing else tells its end
+        response.headers["Connection"] = "close"
     watch = _WriteWatch(request, seconds)
     try:
         await watch.prepare(response)

@@ -40,6 +40,29 @@ async def batches(*texts: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("content_type", [EVENT_STREAM, NDJSON])
+async def test_a_stream_by_http_1_0_ends_with_its_connection(content_type: str) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await stream(
+            request,
+            batches("first ", "last"),
+            Plain(content_type),
+            server=Settings().server,
+            headers={},
+        )
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    async with TestServer(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        async with asyncio.timeout(10):
+            head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
+        writer.close()
+    assert text == "first last"
+    assert "\r\nConnection: close" in head
+
+
+@pytest.mark.parametrize("content_type", [EVENT_STREAM, NDJSON])
 async def test_a_defect_in_the_middle_ends_the_stream_in_band(content_type: str) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         return await stream(
