@@ -215,7 +215,7 @@ def test_abilities_are_as_documented() -> None:
         fields = REQUEST_FIELDS
         assert (name, history, images) == (name, able.history, "yes" if able.images else "no")
         assert audio == ("yes" if able.audio else "no")
-        assert int(conversations) == (resolved.pool.conversations or able.conversations)
+        assert int(conversations) == able.conversations
         assert int(processes) == able.agents
         assert set(CODE.findall(ignored)) == (able.ignores & fields) - {*SHAPED}
         assert CODE.findall(options) == [f"--{option}" for option in able.options]

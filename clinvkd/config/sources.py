@@ -213,7 +213,6 @@ def built_in_backends() -> dict[str, Any]:
         "echo": {
             "driver": "acp",
             "command": [sys.executable, "-P", "-m", "clinvkd.agents.echo"],
-            "pool": {"conversations": 512},  # a conversation costs it next to nothing
         },
     }
 

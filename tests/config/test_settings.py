@@ -115,6 +115,13 @@ def test_a_backends_pool_overrides_only_its_keys(file: Path) -> None:
     assert settings.pool_of("claude") == settings.pool
 
 
+def test_every_backend_has_the_pool_that_was_configured(file: Path) -> None:
+    settings = load(file, "pool: {conversations: 3}")
+    assert {settings.pool_of(name).conversations for name in settings.backends} == {3}
+    settings = load(file, "pool: {conversations: 3}", {"CLINVK_POOL__CONVERSATIONS": "1"})
+    assert {settings.pool_of(name).conversations for name in settings.backends} == {1}
+
+
 def test_a_backends_pool_may_repeat_a_built_in_value(file: Path) -> None:
     settings = load(file, "pool: {spares: 4}\nbackends: {codex: {pool: {spares: 1}}}")
     assert settings.pool_of("codex").spares == 1

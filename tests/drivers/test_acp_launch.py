@@ -96,6 +96,10 @@ def test_abilities_depend_on_the_agent() -> None:
     assert other.ignores == {"max_tokens", "max_turns", "ephemeral"}
     assert other.client_tools
     assert other.tool_choice == {"none"}
+    echo = AcpDriver.abilities_of(backend("python3", "-m", "clinvkd.agents.echo"))
+    assert echo.conversations == 512
+    narrow = backend("goose", "acp", quirks={"conversations": 4})
+    assert AcpDriver.abilities_of(narrow).conversations == 4
     google = AcpDriver.abilities_of(backend("gemini", "--acp"))
     assert google.history == "native"
     assert {"temperature", "effort", "output"} <= google.honours

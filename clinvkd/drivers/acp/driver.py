@@ -274,6 +274,7 @@ def _abilities(backend: Backend, prompt: Prompt | None) -> Abilities:
     quirks = quirks_of(backend)
     abilities = replace(
         _FLATTENED,
+        conversations=quirks.conversations,
         images=quirks.images,
         audio=quirks.audio,
         client_tools=quirks.client_tools != "none",

@@ -31,6 +31,7 @@ class Quirks:
         launcher: who prepares its start: settings, system prompt, tools (see `launching`).
         history: how earlier messages get in: as text before the first prompt, as a chat file
             of gemini, or by the ``_meta.clinvk`` extension of the embedded agents.
+        conversations: most sessions of one process, where the pool's settings leave it open.
         parallel_opening: most ``session/new`` and ``session/load`` under way at once.
         spare_session: keep one session open in advance, so that a new conversation saves a
             round trip and a start without a login is noticed at once.
@@ -56,6 +57,7 @@ class Quirks:
 
     launcher: Launcher = "plain"
     history: History = "flattened"
+    conversations: int = 32
     parallel_opening: int = 32
     spare_session: bool = True
     any_model: bool = False
@@ -125,6 +127,7 @@ RECORDS: Final[Mapping[str, Quirks]] = {
     "qwen-code": _QWEN,
     "clinvkd.agents.echo": replace(
         _EMBEDDED,
+        conversations=512,  # one costs it next to nothing
         any_model=True,
         client_tools="extension",
         tool_choice=_TOOL_CHOICE,
@@ -221,11 +224,13 @@ def _is_modes(value: object) -> bool:
 
 
 _FLAG: Final[_Rule] = (lambda value: isinstance(value, bool)), "true or false"
+_COUNT: Final[_Rule] = _is_count, "an integer from 1 to 1024"
 _TEXT: Final[_Rule] = (lambda value: isinstance(value, str)), "a text"
 _RULES: Final[Mapping[str, _Rule]] = {
     "launcher": _one_of("plain", "gemini", "opencode", "qwen"),
     "history": _one_of("flattened", "gemini-chat", "extension"),
-    "parallel_opening": (_is_count, "an integer from 1 to 1024"),
+    "conversations": _COUNT,
+    "parallel_opening": _COUNT,
     "spare_session": _FLAG,
     "any_model": _FLAG,
     "modes": (_is_modes, "a mode's name for any of default, auto, none, always"),
