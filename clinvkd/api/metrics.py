@@ -15,6 +15,7 @@ from ..errors import NotFound, StoreUnavailable
 from ..metrics import BackendState, Snapshot
 from ..metrics.lag import LagWatch
 from ..pool import AgentUse
+from .accepting import accept_of
 from .endpoint import ENGINE, Returns, endpoint
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
 
 async def _exposition(request: web.Request) -> web.StreamResponse:
     snapshot = await _snapshot(request.app[ENGINE])
-    accept = request.headers.get("Accept", "")
-    body, content_type = request.app[METRICS].exposition(accept, snapshot)
+    body, content_type = request.app[METRICS].exposition(accept_of(request), snapshot)
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 

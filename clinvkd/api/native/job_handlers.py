@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ...errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from ...store import StoredJob
+from ..accepting import accepted
 from ..endpoint import CALLER, CLAIM, ENGINE, JOB, TURN_ERRORS, Returns, endpoint, query_of
 from ..stream import EVENT_STREAM, NDJSON, stream
 from .event_types import LaneEvent
@@ -123,7 +124,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         )
     if after == last and found.ended_at is not None:
         return web.Response(status=204)
-    content_type = NDJSON if NDJSON in request.headers.get("Accept", "") else EVENT_STREAM
+    content_type = accepted(request, (NDJSON,), EVENT_STREAM)
     return await stream(
         request,
         running.events(found.id, owner, after),

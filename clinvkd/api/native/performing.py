@@ -8,8 +8,9 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from ...errors import InvalidRequest
+from ..accepting import accepted
 from ..dialect import IGNORED
-from ..endpoint import CALLER, CLAIM, ENGINE, JOB, body_of
+from ..endpoint import CALLER, CLAIM, ENGINE, JOB, JSON, body_of
 from ..stream import EVENT_STREAM, NDJSON, stream
 from .job_models import job_answer
 from .jobs import JOBS
@@ -84,10 +85,9 @@ def json_response(
 
 def _streamed(request: web.Request, body: OperationRequest, default: str) -> str | None:
     """Content type of the stream the caller wants, or None for one object."""
-    accept = request.headers.get("Accept", "")
-    for content_type in (EVENT_STREAM, NDJSON):
-        if content_type in accept:
-            return content_type
+    content_type = accepted(request, (EVENT_STREAM, NDJSON), JSON)
+    if content_type != JSON:
+        return content_type
     wanted = body.output_format if body.output_format not in ("", "default") else default
     return NDJSON if wanted == "stream-json" else None
 
