@@ -17,14 +17,18 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict, CIMultiDictProxy
 from pydantic_core import to_json
 
+from ..access_log import new_request_id
 from ..config import ServerSettings
 from .addresses import Address, Addresses, parse
 
 _TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_CONTINUE = "100-continue"
 _LOOK = 1.0  # seconds between two looks at all connections, at most
 
 _log = structlog.get_logger(__name__)
@@ -103,8 +107,10 @@ class Connection(RequestHandler):
         """Answer what is no HTTP in JSON, without repeating any of it."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        _log.info("not a request", status=status, reason=type(exc).__name__)
+        request_id = new_request_id()  # nothing it says can be relied on, its own id neither
+        _log.info("not a request", status=status, reason=type(exc).__name__, request_id=request_id)
         response = _answer(status, "invalid_request", "invalid_request_error", "malformed HTTP")
+        response.headers["X-Request-Id"] = request_id
         response.force_close()
         return response
 
@@ -284,12 +290,15 @@ class GuardedRunner(web.AppRunner):
 
 
 class _Server(web.Server):
-    """As `plain`, but with connections of ours."""
+    """As `plain`, but with connections of ours, and nothing is expected of it but to continue."""
 
     def __init__(self, plain: web.Server, connections: Connections) -> None:
+        def request(message: RawRequestMessage, *others: Any) -> web.BaseRequest:
+            return plain.request_factory(_without_unknown_expectation(message), *others)
+
         super().__init__(
             plain.request_handler,
-            request_factory=plain.request_factory,
+            request_factory=request,
             handler_cancellation=plain.handler_cancellation,
             **plain._kwargs,  # noqa: SLF001 - what the runner was given
         )
@@ -297,6 +306,18 @@ class _Server(web.Server):
 
     def __call__(self) -> Connection:
         return Connection(self, self._guard, loop=self._loop, **self._kwargs)
+
+
+def _without_unknown_expectation(message: RawRequestMessage) -> RawRequestMessage:
+    """The head without an `Expect` that means nothing to us, which HTTP allows to ignore.
+
+    aiohttp would refuse it before any middleware: with no id, in plain text, and in no log.
+    """
+    if message.headers.get(hdrs.EXPECT, _CONTINUE).lower() == _CONTINUE:
+        return message
+    headers = CIMultiDict(message.headers)
+    headers.popall(hdrs.EXPECT)
+    return message._replace(headers=CIMultiDictProxy(headers))
 
 
 def _answer(status: int, code: str, kind: str, message: str) -> web.Response:

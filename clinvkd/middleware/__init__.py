@@ -21,7 +21,7 @@ from .media_type import media_type
 from .methods import methods
 from .observe import identity, observe
 from .origin import origin
-from .passage import PASSAGE, begin
+from .passage import PASSAGE
 from .rate_limit import rate_headers, rate_limit
 from .signals import Headers, nothing
 from .size import size
@@ -61,11 +61,7 @@ def answer_headers(
     added = [add for make in HEADERS if (add := make(settings, app)) is not nothing]
 
     async def signal(request: web.Request, response: web.StreamResponse) -> None:
-        try:
-            passage = request[PASSAGE]
-        except KeyError:  # refused before the middlewares, for its `Expect`
-            passage = begin(request)
         for add in added:
-            add(passage, response)
+            add(request[PASSAGE], response)
 
     return signal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 
@@ -10,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from multidict import istr
 
-from ..access_log import REQUEST, AccessLog
+from ..access_log import REQUEST, AccessLog, new_request_id
 from ..api.endpoint import ENGINE
 from ..api.inspection import INSPECTION
 from ..api.metrics import METRICS
@@ -34,8 +33,7 @@ def observe(_settings: Settings, app: web.Application) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request.headers.get(_HEADER)
         if request_id is None or not _VALID.fullmatch(request_id):
-            # It tells requests apart and guards nothing, so it may be guessed.
-            request_id = f"{random.getrandbits(64):016x}"
+            request_id = new_request_id()
         passage = begin(request, request_id)
         method, route = _place(request, passage)
         # aiohttp runs each request in a context of its own: nothing of another one is there.
@@ -89,8 +87,6 @@ def identity(_settings: Settings, app: web.Application) -> Headers:
     """Put the id on every answer, under the name it has in the dialect, and the span, if any."""
 
     def add(passage: Passage, response: web.StreamResponse) -> None:
-        if not passage.request_id:
-            return  # it did not come in through `observe`
         response.headers[passage.dialect.request_id_header] = passage.request_id
         if passage.span is not None:
             response.headers["traceresponse"] = passage.span

@@ -19,7 +19,7 @@ class Passage:
     """A request on its way in, and its answer on its way out.
 
     Attributes:
-        request_id: tells it from others; empty for what `observe` did not see.
+        request_id: tells it from others.
         declared: the route it leads to; None when there is none.
         dialect: what its errors are written in.
         caller: who sent it; None until `auth` let it in.
@@ -52,7 +52,7 @@ def _places() -> Mapping[Handler, tuple[Endpoint, type[Dialect]]]:
 _PLACES = _places()
 
 
-def begin(request: web.Request, request_id: str = "") -> Passage:
+def begin(request: web.Request, request_id: str) -> Passage:
     """Make the passage of a request, which was resolved to a route or to none."""
     place = _PLACES.get(request.match_info.handler) or (None, dialect_of(request.path))
     request[PASSAGE] = passage = Passage(request_id, *place)

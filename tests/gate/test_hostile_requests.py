@@ -99,6 +99,31 @@ async def test_a_malformed_head_is_a_400_in_json(stage: Stage, head: str) -> Non
     assert reply.status == 400
     assert json.loads(reply.body)["error"]["message"] == "malformed HTTP"
     assert "X-" not in reply.body
+    assert re.fullmatch("[0-9a-f]{16}", reply.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health", 200), ("/api/v1/nothing", 404), ("/openai/v1/nothing", 404), (PROMPT, 405)],
+)
+@pytest.mark.parametrize("expect", ["magic", "magic, 100-continue", "a\r\nExpect: 100-continue"])
+async def test_an_expectation_nobody_knows_is_ignored(
+    stage: Stage, path: str, status: int, expect: str
+) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nExpect: {expect}\r\n\r\n"
+    reply = await send(stage.port, head.encode())
+    assert reply.status == status
+    assert reply.headers["content-type"].startswith("application/json")
+    assert "x-request-id" in reply.headers
+
+
+async def test_who_waits_for_it_is_told_to_continue(stage: Stage) -> None:
+    async with connected(stage.port) as (reader, writer):
+        body = b'{"backend": "echo", "prompt": "after all"}'
+        writer.write(post("Expect: 100-Continue", f"Content-Length: {len(body)}"))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_long_target_is_a_400(stage: Stage) -> None:

@@ -108,10 +108,3 @@ async def test_a_defect_of_ours_is_a_500_with_the_id(tmp_path: Path) -> None:
         with capture_logs() as lines, pytest.raises(ClientConnectionError):
             await client.get("/leave")
         assert [line["status"] for line in lines] == [499]
-
-
-async def test_an_expectation_that_cannot_be_met_is_a_417(service: Service) -> None:
-    status, text = await service.raw(
-        b"GET /health HTTP/1.1\r\nHost: localhost\r\nExpect: a miracle\r\nConnection: close\r\n\r\n"
-    )
-    assert status == 417, text

@@ -31,15 +31,3 @@ async def test_an_answer_is_of_the_dialect_wherever_its_handler_stands(
     reply = await send(service.port, head.encode())
     assert reply.status == 200
     assert "request-id" in reply.headers
-
-
-@pytest.mark.asyncio(loop_scope="session")
-async def test_what_is_refused_before_the_gate_is_answered_with_caution(service: Service) -> None:
-    reply = await send(
-        service.port,
-        b"GET /health HTTP/1.1\r\nHost: localhost\r\nExpect: magic\r\nConnection: close\r\n\r\n",
-    )
-    assert reply.status == 417
-    assert reply.headers["x-content-type-options"] == "nosniff"
-    assert reply.headers["cache-control"] == "no-store"
-    assert "x-request-id" not in reply.headers
