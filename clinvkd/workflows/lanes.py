@@ -15,7 +15,7 @@ import structlog
 
 from ..engine import Engine
 from ..errors import Canceled, ClinvkError, InternalError, TurnTimeout
-from ..events import Completed, Event, Opened
+from ..events import Completed, Event, Opened, TextDelta
 from ..prompt import Message, Prompt
 from ..sessions import Keeping
 
@@ -87,6 +87,8 @@ class Lane:
     agent_session_id: str | None = None
     seconds: float = 0.0
     _started: float | None = None
+    _last: list[Event] = field(default_factory=list)
+    _last_told: bool = True
 
     @property
     def running_for(self) -> float:
@@ -102,27 +104,42 @@ class Lane:
         try:
             async with limit:
                 await self._turn(engine, tell)
-            self.outcome = Outcome.COMPLETED
         except ClinvkError as error:
             self.failure = error
         except TimeoutError:
             if not limit.expired():
                 raise
-            self.failure = TurnTimeout(f"it took longer than {self.seconds_allowed:g} s")
+            self._stopped(TurnTimeout(f"it took longer than {self.seconds_allowed:g} s"))
         except Exception:  # noqa: BLE001 - the other lanes are not to suffer for it
             _log.exception("lane failed", lane=self.index)
             self.failure = InternalError("an internal error occurred")
         finally:
             self.seconds = time.monotonic() - self._started
-        if self.failure is not None:
-            self.outcome = Outcome.FAILED
-            await tell(Told(self, [], self.failure))
+        self.outcome = Outcome.COMPLETED if self.failure is None else Outcome.FAILED
+        await self._tell_end(tell)
 
     async def cancel(self, tell: Tell) -> None:
-        """Tell that it will never complete."""
-        self.outcome = Outcome.CANCELED
-        self.failure = Canceled("canceled")
-        await tell(Told(self, [], self.failure))
+        """Tell that it will never complete, unless it had when it was stopped."""
+        self._stopped(Canceled("canceled"))
+        self.outcome = Outcome.COMPLETED if self.failure is None else Outcome.CANCELED
+        await self._tell_end(tell)
+
+    def _stopped(self, reason: ClinvkError) -> None:
+        """Note why it was stopped, unless the turn had completed and only its end was untold."""
+        if self.completed is None:
+            self.failure = reason
+        elif self.completed not in self._last:
+            # Its end waited until the turn is recorded; with it the text, where that is checked.
+            text = self.reply.text if self.prompt.output is not None else ""
+            self._last = [*([TextDelta(text)] if text else []), self.completed]
+            self._last_told = False
+
+    async def _tell_end(self, tell: Tell) -> None:
+        """Tell what was being told when it was stopped, then the failure."""
+        if not self._last_told:
+            await tell(Told(self, self._last))
+        if self.failure is not None:
+            await tell(Told(self, [], self.failure))
 
     async def _turn(self, engine: Engine, tell: Tell) -> None:
         async with engine.turn(self.prompt, self.keeping) as turn:
@@ -131,7 +148,9 @@ class Lane:
                     for event in events:
                         if isinstance(event, Opened) and event.model is not None:
                             self.model = event.model
+                    self._last, self._last_told = events, False
                     await tell(Told(self, events))
+                    self._last_told = True
             finally:
                 self.reply = turn.reply
                 self.completed = turn.completed

@@ -38,8 +38,10 @@ class Parallel(Workflow):
             async with rooms[lane.prompt.backend], slots:
                 await lane.run(self._engine, tell)
             if self._fail_fast and lane.outcome is Outcome.FAILED:
-                for task in tasks:
-                    task.cancel()
+                for task, other in zip(tasks, self.lanes, strict=True):
+                    # One that has ended tells of it yet, one that was stopped is clearing up.
+                    if other.outcome is None and not task.cancelling():
+                        task.cancel()
 
         async with asyncio.TaskGroup() as group:
             tasks += (group.create_task(run(lane)) for lane in self.lanes)
