@@ -191,6 +191,35 @@ async def test_a_chain_goes_on_where_it_failed(service: Service) -> None:
     assert (answer.status, answer.error["param"]) == (400, "id")
 
 
+@pytest.mark.parametrize(
+    ("prompts", "brought", "known"),
+    [
+        # One that itself began with results; behind the first failure they are of no use.
+        (["a", "[[fail x]]", "c {{previous}}"], [(0, "A"), (1, ""), (1, "")], ["A"]),
+        (["a", "b b b", "[[fail x]] c"], [(0, "A"), (1, "")], ["A", "b b b"]),
+        (["a", "[[fail x]]", "c"], [], ["a"]),
+        # A step that succeeded after a failure used what the failed one had said.
+        (["[[fail x]]", "b {{previous}}"], [], []),
+    ],
+)
+async def test_a_chain_is_resumed_behind_its_leading_successes(
+    service: Service, prompts: list[str], brought: list[tuple[int, str]], known: list[str]
+) -> None:
+    steps = [{"backend": "echo", "prompt": prompt} for prompt in prompts]
+    earlier = [{"exit_code": code, "output": output} for code, output in brought]
+    job = await begun(service, {"steps": steps, "results": earlier}, CHAIN)
+    for _ in range(2):  # what is resumed can be resumed again
+        await ended(service, job)
+        answer = await service.send(f"{JOBS}/{job}/resume", {})
+        assert answer.status == 202, answer.text
+        job = answer.json["id"]
+        found = await ended(service, job)
+        results = found["result"]["results"]
+        assert len(results) == len(prompts)
+        assert [each["output"] for each in results if each.get("resumed")] == known
+        assert found["request"]["results"] == [{"exit_code": 0, "output": each} for each in known]
+
+
 async def test_no_more_run_at_once_than_configured(tmp_path: Path) -> None:
     async with serving(tmp_path, parallel={"max_jobs": 1}) as service:
         first = await begun(service, {"backend": "echo", "prompt": "[[silent 600]]never"})

@@ -177,11 +177,13 @@ async def resume(request: web.Request) -> web.StreamResponse:
         raise Conflict("the job has not ended yet", param="id")
     if _forgotten(found):
         raise NotFound(_FORGOTTEN, param="id")
-    done = Steps()
+    steps = Steps()
     async for events in running.events(found.id, found.owner, 0):
         for event in events:
-            done.add(event)
-    asked = {**found.request, "results": [*found.request.get("results", []), *done.results()]}
+            steps.add(event)
+    done = ChainRequest.model_validate(found.request).done()
+    done += steps.outputs(len(done))
+    asked = {**found.request, "results": [{"exit_code": 0, "output": each} for each in done]}
     ready = await CHAIN.prepare(engine, caller, ChainRequest.model_validate(asked))
     job = await running.start(CHAIN.kind, caller.name, asked, ready, request.get(CLAIM))
     request[JOB] = job.id

@@ -120,7 +120,7 @@ class Steps:
 
     def __init__(self) -> None:
         self._texts: dict[int, list[str]] = {}
-        self._done: list[int] = []
+        self._done: set[int] = set()
 
     def add(self, event: JobEvent) -> None:
         """Take what the next event says of a step."""
@@ -128,17 +128,14 @@ class Steps:
             case {"type": "message", "step": int(step), "content": {"text": str(text)}}:
                 self._texts.setdefault(step, []).append(text)
             case {"type": "complete", "step": int(step), "content": {"exit_code": 0}}:
-                self._done.append(step)
+                self._done.add(step)
 
-    def results(self) -> list[dict[str, Any]]:
-        """Their outputs, in order; a step that failed ends them."""
-        outputs = [("".join(self._texts.get(step, ())), step) for step in self._done]
-        first = self._done[0] if self._done else 0
-        return [
-            {"exit_code": 0, "output": output}
-            for place, (output, step) in enumerate(outputs)
-            if step == first + place
-        ]
+    def outputs(self, known: int) -> list[str]:
+        """Outputs of the steps after the first `known` ones; a step that failed ends them."""
+        found: list[str] = []
+        while (step := known + len(found) + 1) in self._done:
+            found.append("".join(self._texts.get(step, ())))
+        return found
 
 
 class EventsEncoder(Encoder[list[JobEvent]]):
