@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .canonical import decode_binding, decode_messages, encode_binding, encode_messages
 from .idempotency import Claim, Idempotency, StoredAnswer
+from .insisting import insist
 from .jobs import JobEvent, JobPage, Jobs, JobStatus, StoredJob
 from .responses import Responses, ResponseStatus, StoredResponse
 from .sessions import (
@@ -56,4 +57,5 @@ __all__ = [
     "decode_messages",
     "encode_binding",
     "encode_messages",
+    "insist",
 ]

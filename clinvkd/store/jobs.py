@@ -147,12 +147,11 @@ class Jobs:
                 lambda database: database.jobs.finish(job_id, status, now, result, error, events)
             )
         bare = None if error is None else _without_words(error)
-        try:
-            return await self._worker.write(
-                lambda database: database.jobs.finish(job_id, status, now, None, bare, ())
-            )
-        finally:
-            self._contents.finish(job_id, now, result, error, events)
+        ended = await self._worker.write(
+            lambda database: database.jobs.finish(job_id, status, now, None, bare, ())
+        )
+        self._contents.finish(job_id, now, result, error, events)
+        return ended
 
     async def append(self, job_id: str, events: Sequence[JobEvent]) -> None:
         """Keep the next events of a job, all or none.

@@ -238,6 +238,19 @@ async def test_a_job_that_waits_can_be_canceled(tmp_path: Path) -> None:
         await delete(service, f"{JOBS}/{first}")
 
 
+async def test_a_job_that_nobody_here_runs_can_be_canceled(tmp_path: Path) -> None:
+    """As when its process died while another one had the same file open."""
+    async with serving(tmp_path, server={"shutdown_grace_secs": 0.1}) as service:
+        job = await begun(service, {"backend": "echo", "prompt": "[[slow 600]]first then"})
+        async with service.client.get(f"{JOBS}/{job}/events") as events:
+            await events.content.readuntil(b'"first "')
+        async with serving(tmp_path) as other:
+            answer = await delete(other, f"{JOBS}/{job}")
+            assert (answer.status, answer.json["status"]) == (200, "canceled")
+            assert answer.json["error"]["code"] == "canceled"
+            assert (await delete(other, f"{JOBS}/{job}")).json["deleted"]
+
+
 async def test_jobs_survive_a_restart(tmp_path: Path) -> None:
     async with serving(tmp_path, server={"shutdown_grace_secs": 0.1}) as service:
         done = await begun(service, {"backend": "echo", "prompt": "done"})

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from ...engine import Engine
 from ...errors import Canceled, ClinvkError, InternalError, NotFound, ShuttingDown, StoreUnavailable
-from ...store import Claim, JobEvent, JobStatus, StoredJob
+from ...store import Claim, JobEvent, JobStatus, StoredJob, insist
 from ..endpoint import ENGINE
 from ..stream import NDJSON
 from .encoder import error_content
@@ -34,10 +34,11 @@ class JobLog:
     """The events of one running job.
 
     They are numbered from 1 and given to readers only once they are stored: an event that a
-    reader has seen is there after any crash.
+    reader has seen is there after any crash. As long as the store does not work they wait here.
 
     Attributes:
         asked: ids of what its agents asked the caller.
+        problem: why the job's end could not be stored so far, or None.
         ended: nothing more will come.
     """
 
@@ -49,61 +50,44 @@ class JobLog:
         self._recent: deque[JobEvent] = deque(maxlen=MOST_RECENT)
         self._changed = asyncio.Event()
         self._wanted = asyncio.Event()
-        self._stopping = False
-        self._failure: StoreUnavailable | None = None
+        self._whole = asyncio.Event()
         self.asked: set[str] = set()
+        self.problem: StoreUnavailable | None = None
         self.ended = False
+        self._storing = asyncio.get_running_loop().create_task(self._store(), name="store events")
 
     def add(self, lines: bytes) -> None:
-        """Add lines of JSON, one event each.
-
-        Raises:
-            StoreUnavailable: those before it could not be stored.
-        """
-        if self._failure is not None:
-            raise self._failure
+        """Add lines of JSON, one event each."""
         for line in lines.splitlines():
             self._last += 1
             self._unstored.append(JobEvent(self._last, line.decode()))
             if line.startswith(_ASKED):
                 self.asked.add(from_json(line)["content"]["approval_id"])
-        self._wanted.set()
-
-    @asynccontextmanager
-    async def stored(self) -> AsyncIterator[None]:
-        """Store events as they come for as long as the block takes, all that wait at a time."""
-        task = asyncio.get_running_loop().create_task(self._store(), name="store events")
-        try:
-            yield
-        finally:
-            self._stopping = True
+        if self._unstored:
             self._wanted.set()
-            await task
 
-    async def _store(self) -> None:
-        while not (self._stopping and not self._unstored):
-            await self._wanted.wait()
-            self._wanted.clear()
-            events = tuple(self._unstored)
-            if not events:
-                continue
-            try:
-                await self._jobs.append(self._id, events)
-            except StoreUnavailable as error:
-                self._failure = error
-                return
-            del self._unstored[: len(events)]
-            self._publish(events)
-
-    def rest(self) -> tuple[JobEvent, ...]:
-        """What is not stored yet."""
+    async def rest(self) -> tuple[JobEvent, ...]:
+        """What is left to be stored with the job's end, once nothing more will be added."""
+        self._whole.set()
+        self._wanted.set()
+        # Whatever went wrong with them, the end is to be stored.
+        await asyncio.gather(self._storing, return_exceptions=True)
         return tuple(self._unstored)
 
+    def rest_stored(self) -> None:
+        """The rest was stored with the job's end."""
+        self._publish(len(self._unstored))
+
+    def not_stored(self, problem: StoreUnavailable) -> None:
+        """The job's end could not be stored yet."""
+        self.problem = problem
+        self._tell()
+
     def end(self) -> None:
-        """Everything is stored and nothing more will come."""
-        events, self._unstored = tuple(self._unstored), []
+        """Nothing more will come; what is not stored is lost."""
+        self._storing.cancel()
         self.ended = True
-        self._publish(events)
+        self._tell()
 
     def after(self, sequence: int) -> list[JobEvent] | None:
         """Stored events above `sequence`, or None when the store has to be asked for them."""
@@ -112,11 +96,29 @@ class JobLog:
         return [event for event in self._recent if event.sequence > sequence]
 
     def next_change(self) -> asyncio.Event:
-        """What is set as soon as there is more, or the end."""
+        """What is set as soon as there is more, a problem, or the end."""
         return self._changed
 
-    def _publish(self, events: tuple[JobEvent, ...]) -> None:
-        self._recent.extend(events)
+    async def _store(self) -> None:
+        """Store events as they come, all that wait at a time."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            if self._whole.is_set():
+                return
+            events = tuple(self._unstored)
+            try:
+                await insist(partial(self._jobs.append, self._id, events), self._whole)
+            except StoreUnavailable:
+                return  # they are among the rest
+            self._publish(len(events))
+
+    def _publish(self, number: int) -> None:
+        self._recent.extend(self._unstored[:number])
+        del self._unstored[:number]
+        self._tell()
+
+    def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -134,7 +136,8 @@ class Jobs:
         self._slots = asyncio.Semaphore(most)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._logs: dict[str, JobLog] = {}
-        self._closing = False
+        self._ending: set[str] = set()
+        self._closing = asyncio.Event()
 
     async def start(
         self, kind: Kind, owner: str, request: dict[str, Any], ready: Ready, claim: Claim | None
@@ -181,11 +184,22 @@ class Jobs:
         return log is not None and approval_id in log.asked
 
     async def cancel(self, job_id: str) -> None:
-        """Stop a job that runs or waits; returns when that is stored."""
-        task = self._tasks.get(job_id)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait((task,))
+        """Stop a job that runs or waits; returns when that is stored.
+
+        Raises:
+            StoreUnavailable: it is stopped, and that will be stored when the store works.
+        """
+        log = self._logs.get(job_id)
+        if log is None:
+            # Nobody runs it: it has just ended, or whoever ran it is gone.
+            error = error_content(Canceled("canceled"))
+            await self._engine.store.jobs.finish(job_id, "canceled", time.time(), error=error)
+            return
+        self._stop(job_id)
+        while not log.ended:
+            if log.problem is not None:
+                raise StoreUnavailable(f"its end is not stored yet: {log.problem.message}")
+            await log.next_change().wait()
 
     async def events(
         self, job_id: str, owner: str | None, after: int
@@ -208,12 +222,17 @@ class Jobs:
                 await changed.wait()
 
     async def aclose(self) -> None:
-        """Stop all; they are interrupted."""
-        self._closing = True
-        tasks = list(self._tasks.values())
-        for task in tasks:
+        """Stop all; they are interrupted. An end that cannot be stored now is lost."""
+        self._closing.set()
+        for job_id in self._tasks:
+            self._stop(job_id)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _stop(self, job_id: str) -> None:
+        """Interrupt what runs, once; nothing interrupts how its end is stored."""
+        task = self._tasks[job_id]
+        if job_id not in self._ending and not task.cancelling():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, job: StoredJob, ready: Ready) -> None:
         log = self._logs[job.id]
@@ -221,43 +240,67 @@ class Jobs:
         failure: ClinvkError | None = None
         try:
             async with self._slots:
-                if not await self._engine.store.jobs.start(job.id, time.time()):
+                jobs = self._engine.store.jobs
+                if not await insist(lambda: jobs.start(job.id, time.time())):
                     return
                 async with ready.run(NDJSON) as running:
                     result, failure = await self._play(running, log)
         except asyncio.CancelledError:
-            failure = ShuttingDown("the daemon stopped") if self._closing else Canceled("canceled")
+            closing = self._closing.is_set()
+            failure = ShuttingDown("the daemon stopped") if closing else Canceled("canceled")
         except ClinvkError as error:
             failure = error
         except Exception:  # noqa: BLE001 - the last line of defence
             _log.exception("job failed", job=job.id)
             failure = InternalError("an internal error occurred")
+        await self._end(job, log, result, failure)
+
+    async def _end(
+        self,
+        job: StoredJob,
+        log: JobLog,
+        result: dict[str, Any] | None,
+        failure: ClinvkError | None,
+    ) -> None:
+        """Store how a job ended, however long that takes, and only then tell its readers."""
+        self._ending.add(job.id)
+        finish = partial(
+            self._engine.store.jobs.finish,
+            job.id,
+            _status(result, failure),
+            time.time(),
+            result=result,
+            error=None if failure is None else error_content(failure),
+            events=await log.rest(),
+        )
+
+        async def attempt() -> bool:
+            try:
+                return await finish()
+            except StoreUnavailable as error:
+                log.not_stored(error)
+                raise
+
         try:
-            await self._engine.store.jobs.finish(
-                job.id,
-                _status(result, failure),
-                time.time(),
-                result=result,
-                error=None if failure is None else error_content(failure),
-                events=log.rest(),
-            )
+            if await insist(attempt, self._closing):
+                log.rest_stored()
         except StoreUnavailable as error:
             _log.error("the end of a job is lost", job=job.id, reason=error.message)
-        log.end()
 
     async def _play(
         self, running: Running[Any], log: JobLog
     ) -> tuple[dict[str, Any] | None, ClinvkError | None]:
-        async with log.stored():
-            try:
-                async for batch in running.batches:
-                    log.add(running.encoder.feed(batch))
-            except ClinvkError as error:
-                log.add(running.encoder.fail(error))
-                return None, error
+        try:
+            async for batch in running.batches:
+                log.add(running.encoder.feed(batch))
+        except ClinvkError as error:
+            log.add(running.encoder.fail(error))
+            return None, error
         return running.answer().model_dump(mode="json", exclude_none=True), None
 
     def _forget(self, job_id: str) -> None:
+        self._logs[job_id].end()
+        self._ending.discard(job_id)
         del self._tasks[job_id], self._logs[job_id]
 
 

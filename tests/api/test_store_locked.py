@@ -1,0 +1,158 @@
+"""A database that another program holds is waited out by jobs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestServer
+
+from clinvkd.store import insisting, sqlite
+
+from .service import NDJSON, Answer, Service, serving, until
+
+pytestmark = pytest.mark.usefixtures("hasty")
+
+PROMPT, JOBS = "/api/v1/prompt", "/api/v1/jobs"
+ASKS = {"backend": "echo", "prompt": "[[ask shell]]done", "approval_mode": "ask"}
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little patience with a locked database, and no pause before the next attempt."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECS", 0.01)
+    monkeypatch.setattr(insisting, "RETRY_SECS", 0.01)
+
+
+class Lock:
+    """Keeps everybody else from writing to the database in `folder` while it is held."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "home" / ".clinvk" / "clinvk.db"
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+
+    def take(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def give_back(self) -> None:
+        self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+async def noticed(service: Service) -> None:
+    """Wait until the service could not write."""
+    await until(lambda: service.engine.store.healthy() is not None)
+
+
+@asynccontextmanager
+async def locked_later(folder: Path, **sections: Any) -> AsyncIterator[tuple[Service, Lock]]:
+    """A service, and a lock on its database that is not held yet."""
+    async with serving(folder, **sections) as service:
+        await service.engine.store.ready()
+        with closing(Lock(folder)) as lock:
+            yield service, lock
+
+
+async def call(service: Service, method: str, path: str) -> Answer:
+    async with service.client.request(method, path) as response:
+        return await Answer.of(response)
+
+
+async def begun(service: Service, body: dict[str, Any]) -> str:
+    answer = await service.post({**body, "background": True})
+    assert answer.status == 202, answer.text
+    return f"{JOBS}/{answer.json['id']}"
+
+
+async def asked(response: ClientResponse) -> tuple[str, list[dict[str, Any]]]:
+    """The id of what the agent asks, and the events until then."""
+    told: list[dict[str, Any]] = []
+    while not told or told[-1]["type"] != "approval_request":
+        told.append(json.loads(await response.content.readline()))
+    return told[-1]["content"]["approval_id"], told
+
+
+async def allow(service: Service, path: str) -> None:
+    answer = await service.send(path, {"decision": "allow"})
+    assert answer.status == 200, answer.text
+
+
+@pytest.mark.parametrize("content", [True, False], ids=["stored", "in memory"])
+async def test_a_job_ends_when_the_store_works_again(tmp_path: Path, content: bool) -> None:
+    async with locked_later(tmp_path, session={"store_content": content}) as (service, lock):
+        job = await begun(service, ASKS)
+        async with service.client.get(f"{job}/events", headers=NDJSON) as reader:
+            approval, told = await asked(reader)
+            lock.take()
+            await allow(service, f"{job}/approvals/{approval}")
+            await noticed(service)
+            assert (await call(service, "GET", job)).json["status"] == "running"
+            lock.give_back()
+            told += [json.loads(line) for line in (await reader.read()).splitlines()]
+        assert told[-1]["type"] == "complete"
+        assert [event["sequence"] for event in told] == list(range(1, len(told) + 1))
+        found = (await call(service, "GET", job)).json
+        assert found["status"] == "completed"
+        assert found["result"]["output"].endswith("done")
+        text = "".join(e["content"]["text"] for e in told if e["type"] == "message")
+        assert text == found["result"]["output"]
+        assert (await call(service, "GET", f"{job}/events?after={len(told)}")).status == 204
+        assert (await call(service, "DELETE", job)).json["deleted"]
+    files = (tmp_path / "home" / ".clinvk").glob("clinvk.db*")
+    assert content or not any(b"[[ask" in file.read_bytes() for file in files)
+
+
+async def test_a_job_that_is_stopped_meanwhile_says_so(tmp_path: Path) -> None:
+    async with locked_later(tmp_path) as (service, lock):
+        job = await begun(service, {"backend": "echo", "prompt": "[[slow 600]]first then"})
+        async with service.client.get(f"{job}/events", headers=NDJSON) as reader:
+            await reader.content.readuntil(b'"first "')
+            lock.take()
+            for _ in "ab":
+                answer = await call(service, "DELETE", job)
+                assert (answer.status, answer.error["code"]) == (503, "store_unavailable")
+            lock.give_back()
+            await reader.read()
+        found = (await call(service, "GET", job)).json
+        assert (found["status"], found["error"]["code"]) == ("canceled", "canceled")
+
+
+async def test_a_job_that_cannot_begin_waits(tmp_path: Path) -> None:
+    async with locked_later(tmp_path, parallel={"max_jobs": 1}) as (service, lock):
+        first = await begun(service, ASKS)
+        second = await begun(service, {"backend": "echo", "prompt": "second"})
+        third = await begun(service, {"backend": "echo", "prompt": "third"})
+        async with service.client.get(f"{first}/events", headers=NDJSON) as reader:
+            approval, _ = await asked(reader)
+            lock.take()
+            await allow(service, f"{first}/approvals/{approval}")
+            await noticed(service)
+            assert (await call(service, "DELETE", third)).status == 503
+            assert (await call(service, "GET", second)).json["status"] == "queued"
+            lock.give_back()
+        for job, status in ((first, "completed"), (second, "completed"), (third, "canceled")):
+            await call(service, "GET", f"{job}/events")
+            assert (await call(service, "GET", job)).json["status"] == status
+
+
+async def test_a_daemon_that_stops_waits_no_longer(tmp_path: Path) -> None:
+    async with locked_later(tmp_path) as (service, lock):
+        job = await begun(service, ASKS)
+        async with service.client.get(f"{job}/events", headers=NDJSON) as reader:
+            approval, _ = await asked(reader)
+            lock.take()
+            await allow(service, f"{job}/approvals/{approval}")
+            await noticed(service)
+            assert isinstance(service.client.server, TestServer)
+            await service.client.server.app.cleanup()
+        lock.give_back()
+    async with serving(tmp_path) as service:
+        assert (await call(service, "GET", job)).json["status"] == "interrupted"
