@@ -10,6 +10,9 @@ import asyncio
 import hashlib
 import re
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -18,8 +21,8 @@ from ..api.endpoint import CALLER, CLAIM, ENGINE, JOB, checked_body
 from ..api.recording import RECORDING, Recording
 from ..config import Settings
 from ..engine import Engine
-from ..errors import AnswerGone, Conflict, InvalidRequest
-from ..store import Claim, StoredAnswer
+from ..errors import AnswerGone, Conflict, InvalidRequest, StoreUnavailable
+from ..store import Claim, Idempotency, StoredAnswer, insist
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -51,12 +54,31 @@ def idempotency(_settings: Settings, _app: web.Application) -> Middleware:
             body_digest=hashlib.sha256(body).hexdigest(),
         )
         engine = request.app[ENGINE]
-        before = await engine.store.idempotency.claim(claim, time.time())
+        before = await _claimed(engine, claim)
         if before is None:
             return await _first(request, handler, engine, claim)
         return await _again(request, handler, claim, before)
 
     return middleware
+
+
+async def _claimed(engine: Engine, claim: Claim) -> StoredAnswer | None:
+    """See `Idempotency.claim`; a caller who leaves meanwhile leaves no claim behind."""
+    keys = engine.store.idempotency
+    claiming = asyncio.get_running_loop().create_task(keys.claim(claim, time.time()), name="claim")
+    try:
+        return await asyncio.shield(claiming)
+    except asyncio.CancelledError:
+        engine.background.start(_give_back(keys, claim, claiming), "give a key back")
+        raise
+
+
+async def _give_back(
+    keys: Idempotency, claim: Claim, claiming: asyncio.Task[StoredAnswer | None]
+) -> None:
+    with suppress(StoreUnavailable):  # then there is no claim
+        if await claiming is None:
+            await insist(partial(keys.release, claim))
 
 
 async def _first(
@@ -76,18 +98,36 @@ async def _carry_out(
     claim: Claim,
     answered: asyncio.Future[web.StreamResponse],
 ) -> None:
+    release = partial(engine.store.idempotency.release, claim)
     try:
         response = await handler(request)
-        await _keep(request, engine, claim, response)
-    except BaseException as failure:
-        await engine.store.idempotency.release(claim)
-        if not answered.done():
-            answered.set_exception(failure)
-        if not isinstance(failure, Exception):
-            raise
+    except Exception as failure:  # noqa: BLE001 - it is the caller's
+        await _settle(release, partial(answered.set_exception, failure))
+    except BaseException as end:
+        answered.set_exception(end)
+        with suppress(StoreUnavailable):  # then the next start gives it back
+            await release()
+        raise
     else:
-        if not answered.done():
-            answered.set_result(response)
+        keep = partial(_keep, request, engine, claim, response)
+        await _settle(keep, partial(answered.set_result, response))
+
+
+async def _settle(store: Callable[[], Awaitable[None]], answer: Callable[[], None]) -> None:
+    """Store what a key led to, then answer.
+
+    A store that does not work is no reason to withhold what was carried out; only the key then
+    waits until it does.
+    """
+    stored = False
+    try:
+        with suppress(StoreUnavailable):
+            await store()
+            stored = True
+    finally:
+        answer()
+    if not stored:
+        await insist(store)
 
 
 async def _keep(
@@ -131,7 +171,10 @@ async def _again(
         return response
     if before.state == "running":
         raise Conflict(
-            "the first request with this key is still being answered", param=HEADER, retry_after=1
+            "the first request with this key is still being answered, or its answer is not stored"
+            " yet",
+            param=HEADER,
+            retry_after=1,
         )
     if before.body is None:
         raise AnswerGone(

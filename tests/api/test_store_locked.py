@@ -1,26 +1,35 @@
-"""A database that another program holds is waited out by jobs."""
+"""A database that another program holds is waited out by jobs and idempotency keys."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse
-from aiohttp.test_utils import TestServer
+from aiohttp import ClientResponse, web
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.test_utils import TestServer, make_mocked_request
 
-from clinvkd.store import insisting, sqlite
+from clinvkd.api.endpoint import CALLER, ENGINE
+from clinvkd.config import Settings
+from clinvkd.keys import OWNER
+from clinvkd.middleware.idempotency import idempotency
+from clinvkd.store import Claim, insisting, sqlite
 
-from .service import NDJSON, Answer, Service, serving, until
+from .service import NDJSON, Answer, Service, eventually, serving, until
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
 PROMPT, JOBS = "/api/v1/prompt", "/api/v1/jobs"
 ASKS = {"backend": "echo", "prompt": "[[ask shell]]done", "approval_mode": "ask"}
+KEY = {"Idempotency-Key": "k"}
 
 
 @pytest.fixture
@@ -156,3 +165,84 @@ async def test_a_daemon_that_stops_waits_no_longer(tmp_path: Path) -> None:
         lock.give_back()
     async with serving(tmp_path) as service:
         assert (await call(service, "GET", job)).json["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("headers", [KEY, {**KEY, **NDJSON}], ids=["whole", "streamed"])
+async def test_a_keyed_answer_is_given_and_kept_later(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    body = {"backend": "echo", "prompt": "carried out once"}
+    async with locked_later(tmp_path) as (service, lock):
+        service.engine.observers.append(lambda _: lock.take())
+        first = await service.post(body, headers)
+        assert first.status == 200
+        assert "once" in first.text
+        # The store does what it is asked in order: when this fails, keeping the answer has failed.
+        again = await service.post(body, headers)
+        assert (again.status, again.error["code"]) == (503, "store_unavailable")
+        lock.give_back()
+
+        async def is_there() -> bool:
+            answer = await service.post(body, headers)
+            if answer.status == 409:
+                assert "not stored yet" in answer.error["message"]
+                return False
+            assert answer.text == first.text
+            assert answer.headers["Idempotency-Replayed"] == "true"
+            return True
+
+        await eventually(is_there)
+        assert service.turns() == 1
+
+
+async def test_a_key_whose_request_failed_is_free_later(tmp_path: Path) -> None:
+    body = {"backend": "echo", "prompt": "[[fail broken]]"}
+    async with locked_later(tmp_path) as (service, lock):
+        observers = service.engine.observers
+        observers.append(lambda _: lock.take())
+        assert (await service.post(body, KEY)).status == 500
+        observers.pop()
+        lock.give_back()
+        turns = service.turns()
+
+        async def runs_again() -> bool:
+            answer = await service.post(body, KEY)
+            assert answer.status in (409, 500)
+            return answer.status == 500
+
+        await eventually(runs_again)
+        assert service.turns() == turns + 1
+
+
+async def test_who_leaves_before_the_key_is_claimed_claims_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path) as service:
+        await service.engine.store.ready()
+        worker, gate = service.engine.store._worker, Event()
+        app = web.Application()
+        app[ENGINE] = service.engine
+        request = make_mocked_request("POST", "/x", KEY, app=app, payload=EMPTY_PAYLOAD)
+        request[CALLER] = OWNER
+
+        async def carry_out(_: web.Request) -> web.StreamResponse:
+            raise AssertionError("nobody is there any more")
+
+        busy = worker.submit(lambda _: gate.wait(), writes=False)
+        await until(worker._calls.empty)
+
+        async def ask() -> None:
+            await idempotency(Settings(), app)(request, carry_out)
+
+        asking = asyncio.get_running_loop().create_task(ask())
+        await until(lambda: not worker._calls.empty())
+        asking.cancel()
+        gate.set()
+        await busy
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        digest = hashlib.sha256(b"").hexdigest()
+        claim = Claim(owner=OWNER.name, route="POST /x", key="k", body_digest=digest)
+
+        async def is_free() -> bool:
+            return await service.engine.store.idempotency.claim(claim, 1.0) is None
+
+        await eventually(is_free)
