@@ -89,7 +89,7 @@ def prompt(
     elif session:
         body["session_id"] = _found(invocation, session)["id"]
     headers = keyed(idempotency_key)
-    if background:
+    if background and not dry_run:  # which makes no job
         return _begin(invocation, body, headers)
     return _ask(invocation, body, headers, timeout)
 

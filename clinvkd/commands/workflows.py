@@ -76,9 +76,9 @@ def parallel(
     about = [_taken(task, "tags", "meta") for task in body["tasks"]]
     _fill(body["tasks"], given(backend=backend, **agent))
     body |= given(max_parallel=max_parallel, fail_fast=fail_fast, dry_run=dry_run)
-    if background:
+    if _is_job(body, background=background):
         if directory is not None:
-            raise click.UsageError("a job writes no files: leave out --background or output_dir")
+            raise click.UsageError("a job writes no files: leave out background or output_dir")
         return _begin(invocation, "parallel", body, idempotency_key)
     if directory is not None:
         make_directory(directory)
@@ -122,7 +122,7 @@ def chain(
     body = {"stop_on_failure": True, **json_object(file, "steps")}
     _fill(body["steps"], given(backend=backend, **agent))
     body |= given(input=given_input, dry_run=dry_run)
-    if background:
+    if _is_job(body, background=background):
         return _begin(invocation, "chain", body, idempotency_key)
     return _end(invocation, "chain", _run(invocation, "chain", body, idempotency_key))
 
@@ -170,7 +170,7 @@ def compare(
         names = [backend["name"] for backend in listed if backend["available"]]
     body = given(judge=judge, sequential=sequential, timeout_secs=timeout, dry_run=dry_run, **agent)
     body |= {"backends": names, "prompt": prompt}
-    if background:
+    if _is_job(body, background=background):
         return _begin(invocation, "compare", body, idempotency_key)
     return _end(invocation, "compare", _run(invocation, "compare", body, idempotency_key))
 
@@ -198,6 +198,11 @@ def _run(
         return result
 
     return invocation.run(run())
+
+
+def _is_job(body: Mapping[str, Any], *, background: bool) -> bool:
+    """Whether the option or the file asks for a job; a dry run makes none."""
+    return (background or body.get("background") is True) and not body.get("dry_run")
 
 
 def _begin(invocation: Invocation, kind: str, body: dict[str, Any], key: str | None) -> int:

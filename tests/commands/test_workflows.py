@@ -251,6 +251,29 @@ async def test_a_chain_goes_on_as_a_new_job(clinvk: Commands) -> None:
     assert unknown.status == 65
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("parallel", {"tasks": [{"prompt": "later"}]}), ("chain", {"steps": [{"prompt": "later"}]})],
+)
+async def test_a_file_may_ask_for_a_job(clinvk: Commands, kind: str, body: dict[str, Any]) -> None:
+    file = written(clinvk, **body, background=True)
+    job = (await clinvk.succeed(kind, "-f", file)).out.strip()
+    assert "later" in (await clinvk.succeed("jobs", "follow", job)).out
+    assert (await clinvk.succeed(kind, "-f", file, "--json")).json["kind"] == kind
+    wrong = await clinvk(kind, "-f", written(clinvk, **body, background="yes"))
+    assert (wrong.status, "background" in wrong.err) == (65, True)
+
+
+async def test_a_dry_run_makes_no_job(clinvk: Commands) -> None:
+    file = written(clinvk, tasks=[{"prompt": "never"}], dry_run=True, background=True)
+    several = ("compare", "--backends", "echo", "never")
+    for arguments in (("parallel", "-f", file), several, ("prompt", "never")):
+        done = await clinvk.succeed(*arguments, "--dry-run", "--background")
+        assert "send:" in done.out
+
+
 async def test_a_job_writes_no_files(clinvk: Commands) -> None:
     done = await clinvk("parallel", "--background", "--output-dir", "x", stdin='[{"prompt":"x"}]')
     assert (done.status, done.out) == (2, "")
+    asked = written(clinvk, tasks=[{"prompt": "x"}], background=True, output_dir="x")
+    assert (await clinvk("parallel", "-f", asked)).status == 2
