@@ -67,9 +67,9 @@ def parallel(
     """Run several prompts at once.
 
     The file holds {"tasks": [...]}, a task the fields of a prompt, and `id`, `name`,
-    `timeout_secs`. Beside `tasks` may stand `max_parallel`, `fail_fast` and `output_dir`.
-    `tags` and `meta` of a task come back with its result. Options of an agent are for the tasks
-    that do not say otherwise.
+    `timeout_secs`. Beside `tasks` may stand `max_parallel`, `fail_fast`, `output_dir`, `dry_run`
+    and `background`. `tags` and `meta` of a task come back with its result. Options of an agent
+    are for the tasks that do not say otherwise.
     """
     body = json_object(file, "tasks")
     directory = output_dir or _directory(body.pop("output_dir", None))
@@ -116,8 +116,8 @@ def chain(
 
     The file holds {"steps": [...]}; in a prompt, {{previous}}, {{steps.NAME.output}} and
     {{input}} stand for earlier outputs and the input. A step that fails ends the chain, unless
-    the file says "stop_on_failure": false. Options of an agent are for the steps that do not say
-    otherwise.
+    the file says "stop_on_failure": false; `dry_run` and `background` may stand there, too.
+    Options of an agent are for the steps that do not say otherwise.
     """
     body = {"stop_on_failure": True, **json_object(file, "steps")}
     _fill(body["steps"], given(backend=backend, **agent))
