@@ -212,5 +212,9 @@ def _choice(invocation: Invocation, query: Mapping[str, str]) -> dict[str, Any]:
             str(number), session["id"][:12], session["backend"], ago(session["last_used"]), title
         )
     invocation.terminal.show(table)
-    number = click.prompt("Which one", type=click.IntRange(1, len(sessions)), default=1)
+    try:
+        number = click.prompt("Which one", type=click.IntRange(1, len(sessions)), default=1)
+    except click.Abort:  # what click makes of Ctrl-C and Ctrl-D
+        invocation.terminal.line()
+        raise KeyboardInterrupt from None
     return sessions[int(number) - 1]

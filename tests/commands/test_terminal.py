@@ -115,6 +115,16 @@ async def test_a_session_is_chosen_and_gone_on_with(clinvk: Commands) -> None:
         assert await screen.ends() == 0
 
 
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+async def test_who_chooses_no_session_leaves(clinvk: Commands, key: str) -> None:
+    await clinvk.succeed("prompt", "one to choose")
+    async with clinvk.on_terminal("resume") as screen:
+        await screen.shows("Which one [1]: ")
+        assert await screen.ends(key) == 130
+    assert "Aborted" not in screen.text
+    assert screen.text.endswith("\n")
+
+
 async def test_nobody_commands_the_terminal(clinvk: Commands) -> None:
     prompt = "\x1b[31mred\x07 \x9b2J"
     async with clinvk.on_terminal("prompt", prompt) as screen:
