@@ -35,7 +35,10 @@ def sessions() -> None:
     help="Only those whose last turn ended so.",
 )
 @click.option("--tag", help="Only those with this tag.")
-@click.option("--workdir", metavar="DIRECTORY", help="Only those that work there.")
+@click.option(
+    "--workdir", type=click.Path(file_okay=False, resolve_path=True), metavar="DIRECTORY",
+    help="Only those that work there.",
+)  # fmt: skip
 @click.option("--search", metavar="TEXT", help="Only those whose title or messages hold this.")
 @click.option(
     "-n", "--limit", type=click.IntRange(1, _PAGE), default=20, show_default=True,

@@ -8,9 +8,18 @@ is seeded into another one.
 
 from __future__ import annotations
 
-from .checks import check_tags
+from .checks import MOST_TAGS, TAG_LENGTH, TITLE_LENGTH, check_tags
 from .held import HeldSessions
 from .session import Keeping, Session
 from .session_store import SessionStore
 
-__all__ = ["HeldSessions", "Keeping", "Session", "SessionStore", "check_tags"]
+__all__ = [
+    "MOST_TAGS",
+    "TAG_LENGTH",
+    "TITLE_LENGTH",
+    "HeldSessions",
+    "Keeping",
+    "Session",
+    "SessionStore",
+    "check_tags",
+]

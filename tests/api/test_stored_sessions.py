@@ -127,6 +127,32 @@ async def test_title_and_tags_change(service: Service) -> None:
         assert (answer.status, answer.error["param"]) == (400, param)
 
 
+async def test_the_limits_of_title_and_tags_are_described(service: Service) -> None:
+    name = await made(service, "limits")
+    described = (await get(service, "/openapi.json"))["components"]["schemas"]["NativeSessionPatch"]
+    title = described["properties"]["title"]["anyOf"][0]
+    tags = described["properties"]["tags"]["anyOf"][0]
+    longest = {
+        "title": "x" * title["maxLength"],
+        "tags": [f"{n:0{tags['items']['maxLength']}}" for n in range(tags["maxItems"])],
+    }
+    assert (await call(service, "PATCH", f"{SESSIONS}/{name}", longest)).status == 200
+    for body, param in (
+        ({"title": longest["title"] + "x"}, "title"),
+        ({"tags": [*longest["tags"], "more"]}, "tags"),
+        ({"tags": [longest["tags"][0] + "x"]}, "tags[0]"),
+    ):
+        answer = await call(service, "PATCH", f"{SESSIONS}/{name}", body)
+        assert (answer.status, answer.error["param"]) == (400, param)
+
+
+async def test_a_directory_is_found_however_it_is_written(service: Service, tmp_path: Path) -> None:
+    name = await made(service, "somewhere", workdir=str(tmp_path))
+    for written in (f"{tmp_path}", f"{tmp_path}/", f"{tmp_path.parent}/./{tmp_path.name}"):
+        page = await get(service, f"{SESSIONS}?workdir={written}")
+        assert [s["id"] for s in page["sessions"]] == [name], written
+
+
 async def test_a_deleted_session_is_gone(service: Service) -> None:
     name = await made(service, "to be deleted")
     answer = await call(service, "DELETE", f"{SESSIONS}/{name}")

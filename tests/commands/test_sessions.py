@@ -91,6 +91,21 @@ async def test_a_time_is_written_with_its_unit(clinvk: Commands) -> None:
     assert "30d" in done.err
 
 
+async def test_sessions_of_a_directory_are_found_by_any_of_its_names(
+    clinvk: Commands, tmp_path: Path
+) -> None:
+    place, link = tmp_path / "place", tmp_path / "link"
+    place.mkdir()
+    link.symlink_to(place)
+    prompt = await clinvk.succeed("prompt", "--json", "-w", str(link), "in a place")
+    wanted = [prompt.json["session_id"]]
+    for name in (str(place), f"{place}/", str(link)):
+        assert await ids(clinvk, "--workdir", name) == wanted, name
+    nearby = Commands(clinvk.environ, tmp_path)
+    assert await ids(nearby, "--workdir", "link/.") == wanted
+    assert await ids(clinvk, "--workdir", str(tmp_path)) == []
+
+
 async def test_what_was_said_and_is_not_stored(tmp_path: Path) -> None:
     config = "default_backend: echo\nsession:\n  store_content: false\n"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from aiohttp import web
 
 from ...errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
@@ -37,7 +39,7 @@ async def sessions(request: web.Request) -> web.StreamResponse:
         backend=query.backend,
         status=query.status,
         tag=query.tag,
-        workdir=query.workdir,
+        workdir=None if query.workdir is None else str(PurePath(query.workdir)),
         q=query.q,
         limit=query.limit,
         offset=query.offset,

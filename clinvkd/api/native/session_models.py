@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...attribute_docs import described
 from ...prompt import Audio, Block, Document, Image, Text, Thinking, ToolResult, ToolUse
+from ...sessions import MOST_TAGS, TAG_LENGTH, TITLE_LENGTH
 from ...store import StoredMessage, StoredSession
 from .models import Body, usage_content
+
+_Tag = Annotated[str, Field(min_length=1, max_length=TAG_LENGTH)]
 
 
 class Query(BaseModel):
@@ -45,7 +48,7 @@ class SessionsQuery(Page):
     """A tag it has."""
 
     workdir: str | None = None
-    """The directory it works in."""
+    """The directory it works in, as its `working_dir` names it."""
 
     q: Annotated[str | None, Field(max_length=1000)] = None
     """Text that its title or one of its messages holds."""
@@ -61,11 +64,11 @@ class SessionQuery(Query):
 class SessionPatch(Body):
     """What changes of a session; what is left out stays."""
 
-    title: Annotated[str, Field(max_length=500)] | None = None
-    """Empty for none."""
+    title: Annotated[str, Field(max_length=TITLE_LENGTH)] | None = None
+    """One line; empty for none."""
 
-    tags: list[str] | None = None
-    """All its tags."""
+    tags: Annotated[list[_Tag], Field(max_length=MOST_TAGS)] | None = None
+    """All its tags, each one line."""
 
 
 class SessionAnswer(Body):
