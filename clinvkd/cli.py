@@ -18,6 +18,7 @@ import click
 from . import __version__
 from .commands.exit_status import EX_CONFIG, EX_TEMPFAIL
 from .commands.lazy import Lazy, LazyGroup
+from .commands.terminal import open_missing_streams
 from .errors import ConfigError, ConfigUnavailable
 
 __all__ = ["EX_CONFIG", "EX_TEMPFAIL", "main"]
@@ -92,6 +93,7 @@ def main() -> None:
 
     Settings come from flags, then CLINVK_* variables, then the configuration file.
     """
+    open_missing_streams()
 
 
 @main.command()

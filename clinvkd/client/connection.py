@@ -125,6 +125,7 @@ class Client:
         headers: Mapping[str, str] | None,
     ) -> aiohttp.ClientResponse:
         assert self._session is not None
+        _check_text(*path, *(query or {}).values())
         segments = "/".join(quote(segment, safe="") for segment in path)
         url = URL(f"{self.address.url}{PREFIX}/{segments}", encoded=True).with_query(query or {})
         try:
@@ -196,6 +197,15 @@ class Events:
         for line in rest:
             self._lines.append(b"".join(self._begun))
             self._begun = [line]
+
+
+def _check_text(*words: str) -> None:
+    """Refuse what no address can hold: a command line may have bytes that are no text."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise Failure(f"{word!r} is no UTF-8 text", code="usage", type="usage") from None
 
 
 async def _only(event: Json) -> AsyncIterator[Json]:

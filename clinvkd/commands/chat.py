@@ -226,5 +226,12 @@ def _typed(history: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        readline.write_history_file(history)
-        history.chmod(0o600)
+        try:
+            readline.write_history_file(history)
+            history.chmod(0o600)
+        except OSError as error:
+            raise Failure(
+                f"--history: {history}: cannot be written: {error.strerror}",
+                code="io_error",
+                type="io_error",
+            ) from None

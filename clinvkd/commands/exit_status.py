@@ -10,6 +10,7 @@ USAGE = 2
 EX_DATAERR = 65
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
+EX_IOERR = 74
 EX_TEMPFAIL = 75
 EX_NOPERM = 77
 EX_CONFIG = 78
@@ -24,6 +25,7 @@ MEANINGS: Mapping[int, str] = {
     EX_DATAERR: "the daemon refuses the request as it is, or there is no such session or job",
     EX_UNAVAILABLE: "no daemon answers; for `clinvk serve`: it cannot listen on its address",
     EX_SOFTWARE: "a defect of the daemon; its log tells more",
+    EX_IOERR: "its output, or a file that it keeps, cannot be written, as on a full disk",
     EX_TEMPFAIL: (
         "not now, but maybe later: a backend is busy or not available, a limit is reached; for"
         " `clinvk serve`: it cannot read its API keys now, as from a locked store"
@@ -44,6 +46,7 @@ _BY_TYPE: Mapping[str, int] = {
     "unavailable_error": EX_TEMPFAIL,
     "unreachable": EX_UNAVAILABLE,
     "server_error": EX_SOFTWARE,
+    "io_error": EX_IOERR,
     "usage": USAGE,
     "configuration": EX_CONFIG,
     "timed_out": TIMED_OUT,

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -28,7 +28,7 @@ from ..client import (
 )
 from ..config import Settings, home_directory
 from ..errors import ConfigError
-from .exit_status import BROKEN_PIPE, exit_status_of
+from .exit_status import BROKEN_PIPE, EX_IOERR, exit_status_of
 from .terminal import Terminal
 
 _Result = TypeVar("_Result")
@@ -220,37 +220,61 @@ def _carried_out(work: Callable[[], int], *, as_json: bool) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(number, _leave)
     try:
+        return _done(work, as_json=as_json)
+    except OSError as error:  # mostly of standard output, which then takes no JSON either
+        broken = error.errno == errno.EPIPE
+        if not broken:
+            with suppress(OSError):  # standard error may be what fails
+                click.echo(f"clinvk: {_io_failure(error).message}", err=True)
+        _drop_unwritten()
+        return BROKEN_PIPE if broken else EX_IOERR
+
+
+def _done(work: Callable[[], int], *, as_json: bool) -> int:
+    try:
         status = work()
         sys.stdout.flush()
     except Failure as failure:
-        if as_json:
-            return _told(failure)
-        Terminal().report(f"clinvk: {failure.message}")
-        return exit_status_of(failure.type)
-    except (ConfigError, click.ClickException) as error:
+        return _told(failure, as_json=as_json)
+    except (ConfigError, click.UsageError) as error:
         if not as_json:
             raise
         match error:
-            case click.ClickException():
-                text = error.format_message()
-                kind = "usage" if isinstance(error, click.UsageError) else "client_error"
+            case click.UsageError():
+                text, kind = error.format_message(), "usage"
             case _:
                 text, kind = str(error), "configuration"
-        return _told(Failure(text, code=kind, type=kind))
+        return _told(Failure(text, code=kind, type=kind), as_json=True)
     except KeyboardInterrupt:
         told = Failure("interrupted", code="interrupted", type="interrupted")
-        return _told(told) if as_json else exit_status_of(told.type)
+        return _told(told, as_json=True) if as_json else exit_status_of(told.type)
     except OSError as error:
-        if error.errno != errno.EPIPE:
+        if not as_json or error.errno == errno.EPIPE:
             raise
-        # What is still in the buffer would fail again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return _told(_io_failure(error), as_json=True)
     return status
 
 
-def _told(failure: Failure) -> int:
-    Terminal().document(failure.body())
+def _io_failure(error: OSError) -> Failure:
+    place = f": {error.filename}" if error.filename else ""
+    text = f"input or output failed: {error.strerror or error}{place}"
+    return Failure(text, code="io_error", type="io_error")
+
+
+def _drop_unwritten() -> None:
+    """Drop what the outputs do not take: in their buffers it would fail again at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _told(failure: Failure, *, as_json: bool) -> int:
+    if as_json:
+        Terminal().document(failure.body())
+    else:
+        Terminal().report(f"clinvk: {failure.message}")
     return exit_status_of(failure.type)
 
 

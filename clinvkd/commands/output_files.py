@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..client import Failure
 from .results import Result
 
 _LONGEST = 64
@@ -32,7 +33,7 @@ def write_results(directory: Path, result: Result) -> None:
     Files of these names are replaced.
 
     Raises:
-        ClickException: they cannot be written.
+        Failure: they cannot be written.
     """
     parts = result["results"]
     names = [
@@ -48,7 +49,9 @@ def write_results(directory: Path, result: Result) -> None:
             _write(directory / name, part)
         _write(directory / "summary.json", {**result, "results": listed})
     except OSError as error:
-        raise click.ClickException(f"{directory}: cannot be written: {error.strerror}") from None
+        raise Failure(
+            f"{directory}: cannot be written: {error.strerror}", code="io_error", type="io_error"
+        ) from None
 
 
 def _word(text: str) -> str:

@@ -144,7 +144,13 @@ def absolute(part: dict[str, Any]) -> None:
 
 
 def keyed(key: str | None) -> dict[str, str]:
-    """The headers that carry an idempotency key, if there is one."""
+    """The headers that carry an idempotency key, if there is one.
+
+    Raises:
+        UsageError: no header can hold it; the daemon judges the others.
+    """
+    if key and not key.isprintable():
+        raise click.UsageError("--idempotency-key: must hold printable characters only")
     return {"Idempotency-Key": key} if key else {}
 
 
@@ -160,6 +166,8 @@ def _json(data: bytes, name: str) -> Any:
         return json.loads(_decoded(data, name))
     except ValueError as error:
         raise click.UsageError(f"{name}: is no JSON: {error}") from None
+    except RecursionError:
+        raise click.UsageError(f"{name}: is nested too deeply") from None
 
 
 def _decoded(data: bytes, name: str) -> str:

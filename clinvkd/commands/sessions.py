@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -134,28 +134,27 @@ def delete(invocation: Invocation, *, names: Sequence[str]) -> int:
     return OK
 
 
-def _older_than(ctx: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+def _before(ctx: click.Context, parameter: click.Parameter, value: str) -> datetime:
     try:
-        return span(value)
+        return datetime.now(UTC) - span(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+    except OverflowError:
+        raise click.BadParameter(f"{value!r} is longer than there are dates") from None
 
 
 @sessions.command(cls=DaemonCommand)
 @click.option(
-    "--older-than", required=True, callback=_older_than, metavar="TIME",
+    "--older-than", "before", required=True, callback=_before, metavar="TIME",
     help="Those not used for so long: 30d, 12h, 2w.",
 )  # fmt: skip
 @click.option("-b", "--backend", help="Only those that this backend answered last.")
 @click.option("--dry-run", is_flag=True, help="Tell which; delete nothing.")
 @as_json_option
 @asks_daemon
-def clean(
-    invocation: Invocation, *, older_than: timedelta, backend: str | None, dry_run: bool
-) -> int:
+def clean(invocation: Invocation, *, before: datetime, backend: str | None, dry_run: bool) -> int:
     """Delete sessions that were not used for a long time."""
     client = invocation.client
-    before = datetime.now(UTC) - older_than
 
     async def clean() -> list[str]:
         old = [

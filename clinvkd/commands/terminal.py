@@ -7,6 +7,7 @@ import os
 import sys
 from functools import cached_property
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,17 @@ _CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 def printable(text: str) -> str:
     """A text without control characters: whoever wrote it does not command the terminal."""
     return text.translate(_CONTROL)
+
+
+def open_missing_streams() -> None:
+    """Have the standard streams that nobody opened lead nowhere, where Python has None for them.
+
+    Called before anything else is opened: each then gets the lowest free number, its own.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8", errors="replace")  # noqa: SIM115
+            setattr(sys, name, nowhere)
 
 
 class Terminal:
@@ -50,7 +62,11 @@ class Terminal:
         """Standard output as rich sees it; texts are never taken as markup."""
         from rich.console import Console
 
-        return Console(
+        class Piped(Console):
+            def on_broken_pipe(self) -> None:
+                raise  # the error itself; rich would end the command, with a status of its own
+
+        return Piped(
             color_system="auto" if self._color else None,
             width=None if sys.stdout.isatty() else _WIDE,
             highlight=False,

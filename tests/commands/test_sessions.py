@@ -91,6 +91,11 @@ async def test_a_time_is_written_with_its_unit(clinvk: Commands) -> None:
     assert "30d" in done.err
 
 
+async def test_a_time_longer_than_there_are_dates_is_refused(clinvk: Commands) -> None:
+    done = await clinvk("sessions", "clean", "--older-than", "999999d")
+    assert (done.status, "longer than" in done.err) == (2, True)
+
+
 async def test_sessions_of_a_directory_are_found_by_any_of_its_names(
     clinvk: Commands, tmp_path: Path
 ) -> None:

@@ -90,6 +90,19 @@ async def test_what_is_typed_is_kept_only_if_asked_for(clinvk: Commands) -> None
     assert [path.name for path in clinvk.directory.iterdir()] == ["history"]
 
 
+async def test_a_history_that_cannot_be_written_is_told(clinvk: Commands) -> None:
+    folder = clinvk.directory / "folder"
+    folder.mkdir()
+    async with clinvk.on_terminal("chat", "--history", "folder/history") as screen:
+        await screen.shows("> ")
+        (folder / "history").unlink()
+        folder.rmdir()
+        screen.type("/exit\n")
+        await screen.shows("clinvk: --history: folder/history: cannot be written")
+        assert await screen.ends() == 74
+    assert "Traceback" not in screen.text
+
+
 async def test_a_chat_without_a_terminal_takes_lines(clinvk: Commands) -> None:
     done = await clinvk.succeed("chat", stdin="one\n\n/model large\n[[model]]\n/exit\nnever\n")
     assert (done.out, done.err) == ("one\nlarge\n", "")
