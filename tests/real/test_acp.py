@@ -84,11 +84,12 @@ async def collect(on: Stage, text: str, events: list[Event]) -> None:
 
 async def kill_when_it_talks(on: Stage) -> None:
     async with on.pool.turn(on.asked(HELD), 60) as turn:
+        (pid,) = on.pids
         async for batch in turn:
-            if any(isinstance(event, TextDelta) for event in batch):
-                (pid,) = on.pids
-                assert pid is not None
+            # Once: it may have said more before it died.
+            if pid is not None and any(isinstance(event, TextDelta) for event in batch):
                 os.kill(pid, signal.SIGKILL)
+                pid = None
 
 
 @EACH
