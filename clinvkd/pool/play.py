@@ -228,11 +228,11 @@ class Play:
     def _have_done(self, step: object) -> Json | None:
         """Do it now, and what to send the exchange; or begin it and attend to nothing else."""
         match step:
+            case ToolCall() | Request() if self._discarding:
+                pass
             case ToolCall() | Request():
-                if (
-                    not self._discarding
-                ):  # their input is the agent's, and all who are told write it
-                    self._events.append(replace(step, input=finite(step.input)))
+                # Their input is the agent's, and all who are told write it as JSON.
+                self._events.append(replace(step, input=finite(step.input)))
             case WriteFile():
                 self._write_file(step)
             case RunProgram():

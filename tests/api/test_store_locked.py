@@ -81,17 +81,19 @@ async def begun(service: Service, body: dict[str, Any]) -> str:
     return f"{JOBS}/{answer.json['id']}"
 
 
-async def asked(response: ClientResponse) -> tuple[str, list[dict[str, Any]]]:
-    """The id of what the agent asks, and the events until then."""
+async def locked_at_the_end(
+    service: Service, lock: Lock, job: str, reader: ClientResponse
+) -> list[dict[str, Any]]:
+    """Take the lock while the agent of `job` asks, then let it end; what was told before."""
     told: list[dict[str, Any]] = []
     while not told or told[-1]["type"] != "approval_request":
-        told.append(json.loads(await response.content.readline()))
-    return told[-1]["content"]["approval_id"], told
-
-
-async def allow(service: Service, path: str) -> None:
+        told.append(json.loads(await reader.content.readline()))
+    lock.take()
+    path = f"{job}/approvals/{told[-1]['content']['approval_id']}"
     answer = await service.send(path, {"decision": "allow"})
     assert answer.status == 200, answer.text
+    await noticed(service)
+    return told
 
 
 @pytest.mark.parametrize("content", [True, False], ids=["stored", "in memory"])
@@ -99,10 +101,7 @@ async def test_a_job_ends_when_the_store_works_again(tmp_path: Path, content: bo
     async with locked_later(tmp_path, session={"store_content": content}) as (service, lock):
         job = await begun(service, ASKS)
         async with service.client.get(f"{job}/events", headers=NDJSON) as reader:
-            approval, told = await asked(reader)
-            lock.take()
-            await allow(service, f"{job}/approvals/{approval}")
-            await noticed(service)
+            told = await locked_at_the_end(service, lock, job, reader)
             assert (await call(service, "GET", job)).json["status"] == "running"
             lock.give_back()
             told += [json.loads(line) for line in (await reader.read()).splitlines()]
@@ -140,10 +139,7 @@ async def test_a_job_that_cannot_begin_waits(tmp_path: Path) -> None:
         second = await begun(service, {"backend": "echo", "prompt": "second"})
         third = await begun(service, {"backend": "echo", "prompt": "third"})
         async with service.client.get(f"{first}/events", headers=NDJSON) as reader:
-            approval, _ = await asked(reader)
-            lock.take()
-            await allow(service, f"{first}/approvals/{approval}")
-            await noticed(service)
+            await locked_at_the_end(service, lock, first, reader)
             assert (await call(service, "DELETE", third)).status == 503
             assert (await call(service, "GET", second)).json["status"] == "queued"
             lock.give_back()
@@ -156,10 +152,7 @@ async def test_a_daemon_that_stops_waits_no_longer(tmp_path: Path) -> None:
     async with locked_later(tmp_path) as (service, lock):
         job = await begun(service, ASKS)
         async with service.client.get(f"{job}/events", headers=NDJSON) as reader:
-            approval, _ = await asked(reader)
-            lock.take()
-            await allow(service, f"{job}/approvals/{approval}")
-            await noticed(service)
+            await locked_at_the_end(service, lock, job, reader)
             assert isinstance(service.client.server, TestServer)
             await service.client.server.app.cleanup()
         lock.give_back()
